@@ -1,0 +1,1 @@
+"""The pipeline over the stages, and the report it ends with."""

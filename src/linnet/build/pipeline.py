@@ -1,0 +1,163 @@
+"""Build: from task.toml to a specialist, stage by stage. Each stage is reused while nothing it depends on changed.
+
+Knows the order and what each stage needs; every decision is a stage's own.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from linnet.build import report
+from linnet.build.candidates import Candidate, make_baselines, make_candidates
+from linnet.core.events import OnEvent, silent
+from linnet.core.files import read_json
+from linnet.core.records import Choice, Decision, Model, Specialist
+from linnet.core.store import Step, Store
+from linnet.core.task import Task, read_task
+from linnet.stages.choose import choose
+from linnet.stages.pack import model_card, pack
+from linnet.stages.prepare import prepare
+from linnet.stages.pull import pull
+from linnet.version import code_version
+
+
+@dataclass(frozen=True, slots=True)
+class BuildResult:
+    """A finished build: the specialist, its folder and report, and what `linnet build --json` prints."""
+
+    specialist: Specialist
+    folder: Path
+    choice: Choice
+    reused: bool
+    seconds: float
+
+    @property
+    def report_path(self) -> Path:
+        return self.folder / "report.html"
+
+    def summary(self) -> dict[str, Any]:
+        """The one line of `--json`."""
+        footprint = self.specialist.footprint
+        return {
+            "specialist": self.specialist.full_name,
+            "metric": self.specialist.metric,
+            "baseline": self.specialist.baseline,
+            "chosen": {
+                "candidate": self.choice.candidate,
+                "size_bytes": footprint.size_bytes,
+                "latency_ms_p95": footprint.latency_ms_p95,
+                "reason": self.choice.reason,
+            },
+            "recommends_baseline": self.choice.recommends_baseline,
+            "warnings": self.choice.warnings,
+            "reused": self.reused,
+            "report": str(self.report_path),
+            "seconds": round(self.seconds, 2),
+        }
+
+
+def build(task: Task | str | Path, store: Store | None = None, on_event: OnEvent = silent) -> BuildResult:
+    """Run every stage that has something to do, and pack the chosen candidate.
+
+    Raises any error of the tree; what was finished before it is kept, and the next build goes on from there.
+    """
+    started = time.monotonic()
+    task = task if isinstance(task, Task) else read_task(Path(task))
+    store = store or Store()
+    bases = [pull(store, name, on_event) for name in task.candidates.models]
+    prepared = prepare(store, task, on_event)
+    decision = _decision(task, prepared)
+    baselines = make_baselines(store, prepared, decision, on_event)
+    candidates = make_candidates(store, task, [base for base, _ in bases], prepared, decision, on_event)
+    linear = next(b for b in baselines if b.name == "tfidf_logistic")
+    contenders = [c.contender() for c in candidates]
+    choice, chosen_step = choose(
+        store, contenders, (linear.name, linear.evaluations["validation"]), task.budget, task.quality, on_event
+    )
+    winner = next(c for c in candidates if c.name == choice.candidate)
+    made = report.Made(task, prepared, candidates, baselines, choice, winner, store.root)
+    draft = _draft(made, chosen_step)
+
+    def documents(full_name: str) -> dict[str, bytes]:
+        facts = {
+            "test_examples": winner.evaluations["test"].examples,
+            "train_examples": prepared.result["counts"]["train"],
+            "dataset": prepared.run.key[:16],
+            "base": winner.base.name,
+            "max_tokens": read_json(winner.engine / "engine.json")["max_tokens"],
+        }
+        card = model_card(draft, full_name, facts)
+        return {"MODEL_CARD.md": card, **report.documents(made, draft, full_name, time.monotonic() - started)}
+
+    specialist, folder, reused = pack(store, draft, winner.engine, documents, on_event)
+    return BuildResult(specialist, folder, choice, reused, time.monotonic() - started)
+
+
+def _decision(task: Task, prepared: Step) -> Decision:
+    """The labels of the training data, the task's own order and out-of-scope label included."""
+    found: list[str] = list(prepared.result["labels"])
+    outside = task.task.out_of_scope
+    if outside is not None and outside not in found:
+        found.append(outside)
+    return Decision(labels=found, out_of_scope=outside)
+
+
+def _draft(made: report.Made, chosen: Step) -> Specialist:
+    """The specialist before it has a version and files."""
+    winner, metric = made.winner, made.task.quality.metric
+    linear = next(b for b in made.baselines if b.name == "tfidf_logistic")
+    test, base_test = getattr(winner.evaluations["test"], metric), getattr(linear.evaluations["test"], metric)
+    return Specialist(
+        name=made.task.task.name,
+        version=0,
+        kind="classify",
+        candidate=winner.name,
+        decision=winner.decision,
+        metric={"name": metric, "value": test.value, "ci95": [test.low, test.high]},
+        baseline={"name": linear.name, "value": base_test.value, "ci95": [base_test.low, base_test.high]},
+        footprint=winner.footprint,
+        licence=winner.base.licence,
+        files={},
+        lineage=lineage(made, chosen),
+        created="",
+    )
+
+
+def lineage(made: report.Made, chosen: Step) -> dict[str, Any]:
+    """Hashes of everything that the specialist came from."""
+    winner, prepared = made.winner, made.prepared
+    return {
+        "base": _base_lineage(winner.base),
+        "dataset": prepared.run.key,
+        "train_sha256": prepared.sha256("train.jsonl"),
+        "validation_sha256": prepared.sha256("validation.jsonl"),
+        "test_sha256": prepared.sha256("test.jsonl"),
+        "code_version": code_version(),
+        "runs": {
+            "prepare": prepared.run.id,
+            "tune": winner.tuned.run.id,
+            "quantize": winner.quantized.run.id,
+            "evaluate": winner.evaluated.run.id,
+            "choose": chosen.run.id,
+        },
+        "settings": {
+            "recipe": winner.tuned.result["recipe"],
+            "budget": made.task.budget.to_json(),
+            "quality": made.task.quality.to_json(),
+        },
+    }
+
+
+def _base_lineage(base: Model) -> dict[str, str]:
+    return {
+        "name": base.name,
+        "sha256": base.files["model.safetensors"].sha256,
+        "licence": base.licence,
+        "source": base.source,
+    }
+
+
+__all__ = ["BuildResult", "Candidate", "build"]

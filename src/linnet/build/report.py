@@ -1,0 +1,218 @@
+"""What a build proves, as one value: report.json. The page is drawn from it by report_page."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from linnet.build.candidates import Baseline, Candidate
+from linnet.build.report_page import render
+from linnet.core.files import read_json
+from linnet.core.records import Choice, Evaluation, Specialist
+from linnet.core.store import Step
+from linnet.core.task import Task
+from linnet.engines.hardware import machine
+from linnet.metrics.classification import paired_difference
+from linnet.stages.evaluate import predictions
+from linnet.text.example_files import read_examples
+from linnet.version import code_version
+
+MISTAKES = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """Everything a build made, for the report."""
+
+    task: Task
+    prepared: Step
+    candidates: list[Candidate]
+    baselines: list[Baseline]
+    choice: Choice
+    winner: Candidate
+    store_root: Path
+
+
+def documents(made: Made, draft: Specialist, full_name: str, seconds: float) -> dict[str, bytes]:
+    """report.json and report.html for a specialist under its final name."""
+    content = collect(made, draft, full_name, seconds)
+    text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    return {"report.json": text.encode(), "report.html": render(content).encode()}
+
+
+def collect(made: Made, draft: Specialist, full_name: str, seconds: float) -> dict[str, Any]:
+    """The whole report as plain values; docs/guide/report.md names the fields."""
+    winner, labels = made.winner, made.winner.decision.labels
+    return {
+        "schema": 1,
+        "specialist": full_name,
+        "seconds": round(seconds, 2),
+        "code_version": code_version(),
+        "task": made.task.to_json() | {"folder": None},
+        "machine": machine(made.store_root).to_json(),
+        "headline": _headline(made),
+        "choice": made.choice.to_json() | {"warnings": made.choice.warnings + _broken_promise(made)},
+        "candidates": [*(_row(made, c) for c in made.candidates), *(_row(made, b) for b in made.baselines)],
+        "calibration": _calibration(winner),
+        "out_of_scope": _out_of_scope(winner),
+        "mistakes": _mistakes(made, labels),
+        "training": _training(made),
+        "gates": _gates(made),
+        "data": read_json(made.prepared.folder / "report.json"),
+        "lineage": draft.lineage,
+        "licence": f"{draft.licence} (base model {winner.base.name})",
+    }
+
+
+def _versus(made: Made, step: Step) -> tuple[dict[str, float], float]:
+    """The task's metric of `step` minus the chosen candidate's, on the test split, paired."""
+    mine, theirs = predictions(made.winner.evaluated, "test"), predictions(step, "test")
+    interval, p_value = paired_difference(
+        np.array(mine["true"]),
+        np.array(theirs["predicted"]),
+        np.array(mine["predicted"]),
+        len(made.winner.decision.labels),
+        made.task.quality.metric,
+    )
+    return interval.to_json(), p_value
+
+
+def _metric(evaluation: Evaluation, made: Made) -> dict[str, float]:
+    interval: dict[str, float] = getattr(evaluation, made.task.quality.metric).to_json()
+    return interval
+
+
+def _headline(made: Made) -> dict[str, Any]:
+    test = made.winner.evaluations["test"]
+    linear = next(b for b in made.baselines if b.name == "tfidf_logistic")
+    against, _ = _versus(made, linear.evaluated)
+    return {
+        "metric": made.task.quality.metric,
+        "test": _metric(test, made),
+        "examples": test.examples,
+        "baseline": {"name": linear.name, "test": _metric(linear.evaluations["test"], made)},
+        "difference": {"value": -against["value"], "low": -against["high"], "high": -against["low"]},
+    }
+
+
+def _broken_promise(made: Made) -> list[str]:
+    """The choice was made on validation examples; say so when the test examples disagree with it."""
+    metric = made.task.quality.metric
+    chosen = getattr(made.winner.evaluations["test"], metric).value
+    best = max(made.candidates, key=lambda c: getattr(c.evaluations["test"], metric).value)
+    loss = getattr(best.evaluations["test"], metric).value - chosen
+    if loss <= made.task.quality.max_loss:
+        return []
+    return [
+        f"On the test examples {made.winner.name} is {loss:.4f} below {best.name}, more than the allowed "
+        f"{made.task.quality.max_loss:g}. The choice was made on the validation examples and is not changed by this: "
+        "the difference may be chance (see its interval in the table)."
+    ]
+
+
+def _row(made: Made, item: Candidate | Baseline) -> dict[str, Any]:
+    is_candidate = isinstance(item, Candidate)
+    chosen = item is made.winner
+    difference, p_value = (None, None) if chosen else _versus(made, item.evaluated)
+    why = made.choice.reason if chosen else made.choice.rejected.get(item.name, "a simple method, for comparison")
+    status = "chosen" if chosen else "baseline"
+    if is_candidate and not chosen:
+        status = "acceptable" if "good" in why.split(",")[0] else "rejected"
+    return {
+        "name": item.name,
+        "kind": "candidate" if is_candidate else "baseline",
+        "model": item.base.name if isinstance(item, Candidate) else None,
+        "method": item.method if isinstance(item, Candidate) else item.name,
+        "quantization": item.quantization if isinstance(item, Candidate) else None,
+        "validation": item.evaluations["validation"].to_json(),
+        "test": item.evaluations["test"].to_json(),
+        "footprint": item.footprint.to_json() if isinstance(item, Candidate) else None,
+        "difference": difference,
+        "p_value": p_value,
+        "status": status,
+        "why": why,
+    }
+
+
+def _calibration(winner: Candidate) -> dict[str, Any]:
+    return {
+        "temperature": winner.decision.temperature,
+        "ece_before": winner.evaluated.result["expected_calibration_error_before"],
+        "ece_after": winner.evaluations["test"].expected_calibration_error,
+        "bins": predictions(winner.evaluated, "test")["reliability"],
+    }
+
+
+def _out_of_scope(winner: Candidate) -> dict[str, Any] | None:
+    label = winner.decision.out_of_scope
+    if label is None:
+        return None
+    scores = winner.evaluations["test"].per_class[label]
+    found = {name: scores[name] for name in ("precision", "recall", "f1")}
+    return {"label": label, "threshold": winner.decision.threshold, **found}
+
+
+def _mistakes(made: Made, labels: list[str]) -> list[dict[str, Any]]:
+    """The wrong answers on the test split, the surest first."""
+    kept = predictions(made.winner.evaluated, "test")
+    rows = read_examples(made.prepared.folder / "test.jsonl")
+    wrong = [i for i in range(len(rows)) if kept["true"][i] != kept["predicted"][i]]
+    wrong.sort(key=lambda i: -kept["probability"][i])
+    return [
+        {
+            "text": rows[i].text,
+            "true": labels[kept["true"][i]],
+            "predicted": labels[kept["predicted"][i]],
+            "probability": kept["probability"][i],
+            "row": rows[i].row,
+        }
+        for i in wrong[:MISTAKES]
+    ]
+
+
+def _training(made: Made) -> list[dict[str, Any]]:
+    seen: dict[str, dict[str, Any]] = {}
+    for c in made.candidates:
+        result = c.tuned.result
+        seen.setdefault(
+            c.tuned.run.id,
+            {
+                "candidate": c.name.rsplit("-", 1)[0],
+                "seconds": result["seconds"],
+                "examples_per_second": result["examples_per_second"],
+                "best_epoch": result["best_epoch"],
+                "trained_parameters": result["trained_parameters"],
+                "cut_examples": result["cut_examples"],
+                "epochs": [
+                    {
+                        "epoch": e["epoch"],
+                        "train_loss": e["train_loss"],
+                        "validation_loss": e["validation_loss"],
+                        "validation_macro_f1": e["validation_metric"],
+                    }
+                    for e in result["epochs"]
+                ],
+            },
+        )
+    return list(seen.values())
+
+
+def _gates(made: Made) -> list[dict[str, Any]]:
+    gates: dict[str, dict[str, Any]] = {}
+    for c in made.candidates:
+        if "merge_difference" in c.tuned.result:
+            name = f"{c.method} on {c.base.name}: adapter = merged"
+            measured = f"{c.tuned.result['merge_difference']:.1e}"
+            gates[name] = {
+                "name": name,
+                "bound": "largest logit difference <= 0.001",
+                "measured": measured,
+                "passed": True,
+            }
+        for gate in c.gates:
+            gates[gate["name"]] = {k: gate[k] for k in ("name", "bound", "measured", "passed")}
+    return list(gates.values())

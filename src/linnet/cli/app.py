@@ -1,0 +1,39 @@
+"""The verbs and where they live."""
+
+from __future__ import annotations
+
+import typer
+
+from linnet.cli import build, classify, data, doctor, evaluate, list_, rm, serve, settings, show
+from linnet.version import __version__
+
+app = typer.Typer(
+    name="linnet",
+    help="From your examples to a small language model you can trust, on hardware you own.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("build")(build.build)
+app.add_typer(data.app, name="data")
+app.command("evaluate")(evaluate.evaluate)
+app.command("classify")(classify.classify)
+app.command("serve")(serve.serve)
+app.command("list")(list_.list_)
+app.command("show")(show.show)
+app.command("rm")(rm.rm)
+app.command("doctor")(doctor.doctor)
+app.command("settings")(settings.settings)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Print the version."),
+) -> None:
+    del version

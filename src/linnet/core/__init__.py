@@ -1,0 +1,1 @@
+"""Records, store, settings, errors, events: what every other room stands on. Knows nothing of models."""

@@ -1,0 +1,1 @@
+"""Run a model. Nothing here changes one."""

@@ -1,0 +1,101 @@
+"""Run an encoder classifier from an ONNX file with ONNX Runtime. Loads neither torch nor transformers.
+
+A folder holds `model.onnx`, `tokenizer.json` and `engine.json` ({"max_tokens", "pad_id"}).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from linnet.core.errors import EngineError
+from linnet.core.files import read_json
+from linnet.core.settings import threads
+from linnet.engines.base import Array
+
+MODEL, TOKENIZER, ENGINE = "model.onnx", "tokenizer.json", "engine.json"
+TOKENS_PER_BATCH = 2048  # enough to fill the cores; more only takes memory
+
+
+class OnnxClassifier:
+    """A loaded classifier; see engines.base.Classifier.
+
+    Texts are run in batches of like length, so that short texts do not pay for long ones. Raises EngineError
+    when the folder cannot be loaded or a run fails.
+    """
+
+    def __init__(self, folder: Path, thread_count: int | None = None) -> None:
+        os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
+        import onnxruntime
+        from tokenizers import Tokenizer
+
+        facts = read_json(folder / ENGINE)
+        self.max_tokens: int = facts["max_tokens"]
+        self._pad_id: int = facts["pad_id"]
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = thread_count or threads()
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        try:
+            self._tokenizer: Any = Tokenizer.from_file(str(folder / TOKENIZER))
+            self._session: Any = onnxruntime.InferenceSession(
+                str(folder / MODEL), options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:  # both libraries raise bare Exception subclasses of their own
+            raise EngineError(f"{folder} could not be loaded: {error}.", "Build the specialist again.") from error
+        self._tokenizer.no_padding()
+        self._tokenizer.no_truncation()
+        self._names = {node.name for node in self._session.get_inputs()}
+
+    def _encode(self, texts: Sequence[str]) -> list[list[int]]:
+        return [encoding.ids for encoding in self._tokenizer.encode_batch_fast(list(texts))]
+
+    def token_counts(self, texts: Sequence[str]) -> list[int]:
+        return [len(ids) for ids in self._encode(texts)]
+
+    def logits(self, texts: Sequence[str]) -> Array:
+        rows = self._encode(texts)
+        rows = [ids if len(ids) <= self.max_tokens else [*ids[: self.max_tokens - 1], ids[-1]] for ids in rows]
+        order = sorted(range(len(rows)), key=lambda i: len(rows[i]))
+        out: Array | None = None
+        for chosen in like_length_batches([len(rows[i]) for i in order], TOKENS_PER_BATCH):
+            picked = [order[i] for i in chosen]
+            scores = self._run([rows[i] for i in picked])
+            if out is None:
+                out = np.empty((len(rows), scores.shape[1]), dtype=np.float32)
+            out[picked] = scores
+        return out if out is not None else np.empty((0, 0), dtype=np.float32)
+
+    def _run(self, rows: list[list[int]]) -> Array:
+        width = max(len(ids) for ids in rows)
+        ids = np.full((len(rows), width), self._pad_id, dtype=np.int64)
+        mask = np.zeros((len(rows), width), dtype=np.int64)
+        for index, row in enumerate(rows):
+            ids[index, : len(row)] = row
+            mask[index, : len(row)] = 1
+        feed = {"input_ids": ids, "attention_mask": mask}
+        try:
+            result: Array = self._session.run(None, {k: v for k, v in feed.items() if k in self._names})[0]
+        except Exception as error:
+            raise EngineError(f"The model failed on a batch of {len(rows)} texts: {error}.") from error
+        return result
+
+    def close(self) -> None:
+        self._session = None
+
+
+def like_length_batches(lengths: Sequence[int], tokens_per_batch: int) -> list[range]:
+    """Cut a list of ascending lengths into runs whose padded size stays within `tokens_per_batch`."""
+    batches, start = [], 0
+    for index, length in enumerate(lengths):
+        if index > start and (index - start + 1) * length > tokens_per_batch:
+            batches.append(range(start, index))
+            start = index
+    if start < len(lengths):
+        batches.append(range(start, len(lengths)))
+    return batches

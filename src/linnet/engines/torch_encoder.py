@@ -1,0 +1,141 @@
+"""An encoder with a classification head, in torch: the model that training changes and that ONNX files are made of.
+
+text -> backbone -> mean (or [CLS]) pooling -> unit length -> linear head. Knows nothing of data or training.
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import warnings
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from torch.nn import functional
+
+from linnet.core.errors import EngineError
+from linnet.core.files import read_json, write_json
+from linnet.core.records import Model
+
+CLASSIFIER = "classifier.json"
+WEIGHTS = "model.safetensors"
+KEEP = ("config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt")
+HEAD_SCALE = 16.0  # logits of a unit vector against unit class centres; found on banking77, see docs/log.md
+
+
+class TextClassifier(nn.Module):
+    """Logits, shape (batch, labels), from `input_ids` and `attention_mask`, both (batch, tokens)."""
+
+    def __init__(self, backbone: nn.Module, label_count: int, pooling: str) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.pooling = pooling
+        self.head = nn.Linear(int(backbone.config.hidden_size), label_count)
+
+    def embed(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """Unit vectors, shape (batch, hidden)."""
+        hidden = self.backbone(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+        if self.pooling == "cls":
+            pooled = hidden[:, 0]
+        else:
+            weight = attention_mask.unsqueeze(-1).to(hidden.dtype)
+            pooled = (hidden * weight).sum(1) / weight.sum(1)
+        return functional.normalize(pooled, dim=-1)
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        logits: Tensor = self.head(self.embed(input_ids, attention_mask))
+        return logits
+
+    @torch.no_grad()
+    def start_head_at(self, centres: Tensor) -> None:
+        """Start the head at the class centres, shape (labels, hidden): a nearest-centre classifier."""
+        self.head.weight.copy_(functional.normalize(centres, dim=-1) * HEAD_SCALE)
+        self.head.bias.zero_()
+
+
+def _quiet_backbone(folder: Path, **options: Any) -> nn.Module:
+    """A transformers encoder from files alone: no network, no code of the model's own, no dropout."""
+    from transformers import AutoConfig, AutoModel
+    from transformers.utils import logging as transformers_logging
+
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    for name in ("hidden_dropout_prob", "attention_probs_dropout_prob", "dropout", "attention_dropout"):
+        if hasattr(config, name):
+            setattr(config, name, 0.0)
+    if config.model_type in ("bert", "roberta", "xlm-roberta"):
+        options["add_pooling_layer"] = False
+    backbone: nn.Module = AutoModel.from_pretrained(
+        folder, config=config, local_files_only=True, trust_remote_code=False, use_safetensors=True, **options
+    )
+    return backbone
+
+
+def from_base(model: Model, label_count: int, seed: int) -> TextClassifier:
+    """A base encoder with a fresh head. Raises EngineError when its files cannot be loaded."""
+    torch.manual_seed(seed)
+    try:
+        backbone = _quiet_backbone(Path(model.path))
+    except (OSError, ValueError, KeyError, SafetensorError, RuntimeError) as error:
+        raise EngineError(f"{model.name} could not be loaded as an encoder: {error}.") from error
+    return TextClassifier(backbone, label_count, model.pooling)
+
+
+def save(classifier: TextClassifier, base: Model, folder: Path) -> None:
+    """Write a classifier that `load` reads: weights in safetensors, everything else in JSON."""
+    state = {name: tensor.detach().contiguous() for name, tensor in classifier.state_dict().items()}
+    folder.mkdir(parents=True, exist_ok=True)
+    save_file(state, folder / WEIGHTS)
+    for name in KEEP:
+        if (Path(base.path) / name).exists():
+            shutil.copyfile(Path(base.path) / name, folder / name)
+    facts = {"labels": classifier.head.out_features, "pooling": classifier.pooling, "max_tokens": base.max_tokens}
+    write_json(folder / CLASSIFIER, facts)
+
+
+def load(folder: Path, *, for_export: bool = False) -> TextClassifier:
+    """Read what `save` wrote. `for_export` picks attention written in plain operations.
+
+    Raises EngineError when the files do not fit together.
+    """
+    from transformers import AutoConfig, AutoModel
+
+    facts = read_json(folder / CLASSIFIER)
+    config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    options = {"add_pooling_layer": False} if config.model_type in ("bert", "roberta", "xlm-roberta") else {}
+    implementation = "eager" if for_export else "sdpa"
+    backbone = AutoModel.from_config(config, attn_implementation=implementation, **options)
+    classifier = TextClassifier(backbone, facts["labels"], facts["pooling"])
+    try:
+        classifier.load_state_dict(load_file(folder / WEIGHTS))
+    except (OSError, RuntimeError, SafetensorError) as error:
+        raise EngineError(f"{folder} could not be loaded: {error}.") from error
+    classifier.eval()
+    return classifier
+
+
+def export_onnx(classifier: TextClassifier, path: Path) -> None:
+    """Write the classifier as one ONNX file, for any number of texts and tokens."""
+    ids = torch.randint(1, 100, (2, 9))
+    mask = torch.ones_like(ids)
+    mask[1, 6:] = 0
+    axes = {"input_ids": {0: "batch", 1: "tokens"}, "attention_mask": {0: "batch", 1: "tokens"}, "logits": {0: "batch"}}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+        # The TorchScript exporter: five seconds instead of twenty-five, no onnxscript (decision 0004).
+        torch.onnx.export(
+            classifier.eval(),
+            (ids, mask),
+            str(path),
+            input_names=["input_ids", "attention_mask"],
+            output_names=["logits"],
+            dynamic_axes=axes,
+            opset_version=17,
+            dynamo=False,
+        )

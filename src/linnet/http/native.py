@@ -1,0 +1,119 @@
+"""Linnet's own routes: classification with every probability, and whether the server lives."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from dataclasses import dataclass
+from functools import partial
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Request
+from pydantic import BaseModel, BeforeValidator, Field, WithJsonSchema
+
+from linnet.http.admission import Admission
+from linnet.http.bodies import Body, CheckedRoute
+from linnet.http.errors import about
+from linnet.stages.serve import MAX_TEXTS, Classified, Specialists
+from linnet.version import __version__
+
+router = APIRouter(route_class=CheckedRoute)
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """What the routes share."""
+
+    specialists: Specialists
+    admission: Admission
+
+    async def classify(self, model: str, texts: list[str], *, truncate: bool, param: str) -> Classified:
+        """Answers, worked out in a thread. `param` names the field that the texts came from."""
+        work = partial(self.specialists.classify, model, texts, truncate=truncate)
+        with about(param):
+            return await self.admission.run(work)
+
+
+def serving(request: Request) -> Serving:
+    shared: Serving = request.app.state.serving
+    return shared
+
+
+def one_or_many(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
+
+
+Texts = Annotated[
+    list[str],
+    Field(fail_fast=True),
+    Field(min_length=1, max_length=MAX_TEXTS),
+    BeforeValidator(one_or_many),
+    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}),
+]
+
+
+class ClassifyBody(Body):
+    """Texts to classify. `top` keeps that many of the probabilities, the highest first."""
+
+    model: str
+    input: Texts
+    truncate: bool = False
+    top: int | None = Field(default=None, ge=1, le=1000)
+
+
+class Classification(BaseModel):
+    index: int
+    label: str
+    probability: float
+    probabilities: dict[str, float]
+    out_of_scope: bool
+    truncated: bool
+
+
+class ClassifyUsage(BaseModel):
+    prompt_tokens: int
+    total_tokens: int
+
+
+class Classifications(BaseModel):
+    object: Literal["classification"] = "classification"
+    id: str
+    created: int
+    model: str
+    data: list[Classification]
+    usage: ClassifyUsage
+
+
+class Health(BaseModel):
+    status: Literal["ok"] = "ok"
+    version: str = __version__
+
+
+@router.get("/healthz", summary="Whether the server lives")
+async def healthz() -> Health:
+    return Health()
+
+
+@router.post("/v1/classify", summary="Classify texts")
+async def classify(body: ClassifyBody, request: Request) -> Classifications:
+    found = await serving(request).classify(body.model, body.input, truncate=body.truncate, param="input")
+    outside, cut = found.specialist.decision.out_of_scope, set(found.truncated)
+    data = [
+        Classification(
+            index=index,
+            label=answer.label,
+            probability=answer.probability,
+            probabilities=dict(list(answer.probabilities.items())[: body.top]),
+            out_of_scope=answer.label == outside,
+            truncated=index in cut,
+        )
+        for index, answer in enumerate(found.answers)
+    ]
+    tokens = sum(found.tokens)
+    return Classifications(
+        id=f"cls-{uuid.uuid4().hex}",
+        created=int(time.time()),
+        model=found.specialist.full_name,
+        data=data,
+        usage=ClassifyUsage(prompt_tokens=tokens, total_tokens=tokens),
+    )

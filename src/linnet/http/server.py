@@ -1,0 +1,173 @@
+"""One listening socket and the server behind it. Binds loopback addresses only, until there are keys."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import ipaddress
+import logging
+import signal
+import socket
+import sys
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import Any
+
+import h11
+import uvicorn
+from fastapi import FastAPI
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from linnet.core.errors import InputError, LinnetError
+from linnet.http.errors import Problem
+from linnet.http.guard import Limits
+
+DRAIN_S = 30
+_PROBLEMS = {
+    400: "This is not a valid HTTP request.",
+    431: f"The headers are larger than {Limits().header_bytes} bytes.",
+    501: "This transfer coding is not supported.",
+}
+
+
+def loopback(host: str) -> str:
+    """The address to bind for a host. Raises InputError for one that other machines could reach."""
+    address = "127.0.0.1" if host.lower() == "localhost" else host.strip("[]")
+    try:
+        if ipaddress.ip_address(address).is_loopback:
+            return address
+    except ValueError:
+        pass  # a name: it is not looked up, since that would ask the network
+    raise InputError(
+        f"Serving on {host[:80]!r} needs a key; keys are not supported by this version yet.",
+        "Serve on 127.0.0.1, and reach it from elsewhere through an SSH tunnel.",
+    )
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """A bound socket; port 0 takes a free one.
+
+    Raises InputError for an address that is not loopback or a port out of range, before any socket exists;
+    LinnetError when the port is taken or cannot be had.
+    """
+    address = loopback(host)
+    if not 0 <= port <= 65535:
+        raise InputError(f"Port {port} is not a port: it must be 0 to 65535.")
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    # With the protocol named, asyncio sets TCP_NODELAY; without it every answer waits 40 ms for the client's ACK.
+    bound = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    try:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind((address, port))
+        bound.listen(2048)  # here, since two sockets may be bound to one port until one listens
+    except OSError as error:
+        bound.close()
+        reason = "it is in use" if error.errno == errno.EADDRINUSE else str(error.strerror or error)
+        raise LinnetError(
+            f"Port {port} of {address} cannot be had: {reason}.",
+            "Choose another one with --port, or --port 0 for any free one.",
+        ) from error
+    return bound
+
+
+def url(bound: socket.socket) -> str:
+    """The address that clients use."""
+    host, port = bound.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+class Protocol(H11Protocol):
+    """uvicorn's HTTP/1.1, with our shape of error and a limit on how long headers may take."""
+
+    header_seconds = 30.0
+    _timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._watch()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        self._watch()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self._stop_watch()
+
+    def _watch(self) -> None:
+        """Close a connection whose next request's headers are not there in time."""
+        if self.conn.their_state is not h11.IDLE:
+            self._stop_watch()
+        elif self._timer is None:
+            self._timer = self.loop.call_later(self.header_seconds, self.transport.abort)
+
+    def _stop_watch(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer what is not HTTP. uvicorn calls this while it handles h11's error, which knows the status."""
+        del msg
+        status = int(getattr(sys.exception(), "error_status_hint", 400))
+        if self.conn.our_state not in (h11.IDLE, h11.SEND_RESPONSE):  # an answer has begun: it must not look whole
+            self.transport.abort()
+            return
+        problem = Problem(status, _PROBLEMS.get(status, _PROBLEMS[400]))
+        headers = [("content-type", "application/json"), ("connection", "close"), ("x-content-type-options", "nosniff")]
+        events: list[Any] = [
+            h11.Response(status_code=status, headers=headers, reason=HTTPStatus(status).phrase.encode()),
+            h11.Data(data=problem.encode()),
+            h11.EndOfMessage(),
+        ]
+        for event in events:
+            self.transport.write(self.conn.send(event) or b"")
+        self.transport.close()
+
+
+class _Server(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config, on_ready: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._on_ready = on_ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets=sockets)
+        if self.started:
+            self._on_ready()
+
+
+def configuration(app: FastAPI, protocol: type[Protocol] = Protocol) -> uvicorn.Config:
+    """How uvicorn serves: HTTP/1.1 only, no log of requests, nobody's forwarded headers believed."""
+    return uvicorn.Config(
+        app,
+        http=protocol,
+        ws="none",
+        loop="asyncio",
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        h11_max_incomplete_event_size=Limits().header_bytes,
+        timeout_graceful_shutdown=DRAIN_S,
+    )
+
+
+def run(app: FastAPI, bound: socket.socket, on_ready: Callable[[], None]) -> None:
+    """Serve until SIGTERM, which drains for at most 30 seconds and returns, or Ctrl-C, which raises KeyboardInterrupt.
+
+    Calls `on_ready` once requests are answered.
+    """
+    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s")
+    logging.getLogger("uvicorn").setLevel(logging.ERROR)
+    server = _Server(configuration(app), on_ready)
+
+    def stop(*_: object) -> None:
+        server.should_exit = True
+
+    # uvicorn raises the signal again after its drain, for whoever handled it before: let that be us, for exit code 0.
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        server.run(sockets=[bound])
+    finally:
+        signal.signal(signal.SIGTERM, before)
+        bound.close()

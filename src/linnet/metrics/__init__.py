@@ -1,0 +1,1 @@
+"""Numbers that judge a model, from arrays alone. Knows no model, no file, no task."""

@@ -1,0 +1,138 @@
+"""Choose: the smallest candidate that gives away no more than allowed, and the reason in words.
+
+The choice is made on the validation split. The test split stays untouched until the report, so that the number
+printed there was not selected for.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from linnet.core.errors import InputError
+from linnet.core.events import OnEvent, silent
+from linnet.core.records import Choice, Evaluation, Footprint
+from linnet.core.store import Step, Store
+from linnet.core.task import BudgetPart, QualityPart
+
+
+@dataclass(frozen=True, slots=True)
+class Contender:
+    """A candidate as `choose` sees it. `broken` names a failed gate, else is empty."""
+
+    name: str
+    validation: Evaluation
+    footprint: Footprint
+    broken: str = ""
+
+    def score(self, metric: str) -> float:
+        return float(getattr(self.validation, metric).value)
+
+
+def over_budget(footprint: Footprint, budget: BudgetPart) -> str:
+    """What speaks against a footprint under a budget, or an empty string."""
+    if budget.size is not None and footprint.size_bytes > budget.size:
+        return f"its {footprint.size_bytes / 1e6:.1f} MB exceed the size limit of {budget.size / 1e6:.1f} MB"
+    if budget.memory is not None and footprint.peak_memory_bytes > budget.memory:
+        peak = footprint.peak_memory_bytes
+        return f"its peak memory of {peak / 1e6:.0f} MB exceeds the limit of {budget.memory / 1e6:.0f} MB"
+    limit = budget.latency_p95_ms
+    if limit is not None and footprint.latency_ms_p95 > limit:
+        return f"its p95 latency of {footprint.latency_ms_p95:.2f} ms exceeds the limit of {limit:g} ms"
+    return ""
+
+
+def decide(
+    contenders: list[Contender], baseline: tuple[str, Evaluation], budget: BudgetPart, quality: QualityPart
+) -> Choice:
+    """The choice among contenders, by the rules of `[budget]` and `[quality]`.
+
+    1. A failed gate or a broken limit rejects. 2. Of the rest the best score is the reference. 3. What loses more
+    than `max_loss` against it, or lies below `floor`, is rejected. 4. Of what is left the smallest wins; at equal
+    size the faster. Raises InputError when nothing is left.
+    """
+    metric = quality.metric
+    rejected = {c.name: c.broken or over_budget(c.footprint, budget) for c in contenders}
+    fitting = [c for c in contenders if not rejected[c.name]]
+    if not fitting:
+        reasons = "; ".join(f"{name}: {why}" for name, why in rejected.items())
+        raise InputError(f"No candidate fits. {reasons}.", "Relax [budget], or add smaller candidates.")
+    best = max(fitting, key=lambda c: c.score(metric))
+    for c in fitting:
+        loss = best.score(metric) - c.score(metric)
+        if loss > quality.max_loss + 1e-12:
+            rejected[c.name] = f"loses {loss:.4f} {metric} against {best.name}; {quality.max_loss:g} is allowed"
+        elif c.score(metric) < quality.floor:
+            rejected[c.name] = f"its {metric} of {c.score(metric):.4f} is below the floor of {quality.floor:g}"
+    left = [c for c in fitting if not rejected[c.name]]
+    if not left:
+        raise InputError(
+            f"No candidate reaches the floor of {quality.floor:g}: the best is {best.name} with {metric} "
+            f"{best.score(metric):.4f} on the validation examples.",
+            "Add examples, look at the report's suspected labels, or lower [quality] floor.",
+        )
+    chosen = min(left, key=lambda c: (c.footprint.size_bytes, c.footprint.latency_ms_p95, c.name))
+    for c in left:
+        if c is not chosen:
+            rejected[c.name] = _larger(c, chosen)
+    base_name, base = baseline
+    base_score = float(getattr(base, metric).value)
+    return Choice(
+        candidate=chosen.name,
+        reason=_reason(chosen, best, len(left), metric, quality),
+        rejected={name: why for name, why in rejected.items() if name != chosen.name},
+        recommends_baseline=base_score >= chosen.score(metric),
+        warnings=[
+            f"The simple baseline {base_name} is as good on the validation examples "
+            f"({base_score:.4f} against {chosen.score(metric):.4f}): use that instead, or give more examples."
+        ]
+        if base_score >= chosen.score(metric)
+        else [],
+    )
+
+
+def _larger(c: Contender, chosen: Contender) -> str:
+    if c.footprint.size_bytes == chosen.footprint.size_bytes:
+        return f"as good within the allowed loss and as small, but slower than {chosen.name}"
+    times = c.footprint.size_bytes / chosen.footprint.size_bytes
+    return f"good enough, but {times:.1f} times the size of {chosen.name}"
+
+
+def _reason(chosen: Contender, best: Contender, left: int, metric: str, quality: QualityPart) -> str:
+    size = f"{chosen.footprint.size_bytes / 1e6:.1f} MB, p95 {chosen.footprint.latency_ms_p95:.2f} ms"
+    score = f"{metric} {chosen.score(metric):.4f} on the validation examples"
+    if chosen is best:
+        return (
+            f"Best of all that fit, with {score} ({size}); none of the smaller ones stays within {quality.max_loss:g}."
+        )
+    loss = best.score(metric) - chosen.score(metric)
+    return (
+        f"The smallest of {left} that lose at most {quality.max_loss:g}: {score}, {loss:.4f} below {best.name}, "
+        f"at {size} instead of {best.footprint.size_bytes / 1e6:.1f} MB, {best.footprint.latency_ms_p95:.2f} ms."
+    )
+
+
+def choose(
+    store: Store,
+    contenders: list[Contender],
+    baseline: tuple[str, Evaluation],
+    budget: BudgetPart,
+    quality: QualityPart,
+    on_event: OnEvent = silent,
+) -> tuple[Choice, Step]:
+    """`decide`, kept in the store. Raises InputError when no candidate fits the budget or reaches the floor."""
+    inputs = {
+        "contenders": [
+            [c.name, c.validation.to_json(), c.footprint.to_json(), c.broken]
+            for c in sorted(contenders, key=lambda c: c.name)
+        ],
+        "baseline": [baseline[0], baseline[1].to_json()],
+        "budget": budget.to_json(),
+        "quality": quality.to_json(),
+    }
+
+    def work(_: Any) -> dict[str, Any]:
+        return decide(contenders, baseline, budget, quality).to_json()
+
+    step = store.step("choose", inputs, work, on_event, label="candidates")
+    return Choice.model_validate(step.result), step

@@ -1,0 +1,103 @@
+"""Pack: what was chosen becomes a specialist, a folder that runs without the rest of the store."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from linnet.core.errors import LinnetError
+from linnet.core.events import Event, OnEvent, silent
+from linnet.core.files import canonical, check_space, make_folder, publish_folder, sha256_bytes, write_bytes, write_json
+from linnet.core.records import Specialist
+from linnet.core.store import RECORD, Store, scan_files, verify_files
+from linnet.version import code_version
+
+ENGINE_FOLDER = "engine"
+
+Documents = Callable[[str], dict[str, bytes]]
+
+
+def pack(
+    store: Store,
+    draft: Specialist,
+    engine: Path,
+    documents: Documents,
+    on_event: OnEvent = silent,
+) -> tuple[Specialist, Path, bool]:
+    """Write `specialists/<name>/<version>/`, or reuse the newest version when nothing in it would change.
+
+    `draft` has version 0 and no files; `documents(full_name)` gives the report and the card for that name.
+    Returns the specialist, its folder, and whether it was there already. Raises DiskFull or StoreError.
+    """
+    key = sha256_bytes(canonical([draft.lineage, draft.decision.to_json(), code_version()]))
+    with store.locked(f"specialist-{draft.name}", draft.name, on_event):
+        versions = store.versions(draft.name)
+        if versions and (kept := _same(store, f"{draft.name}:{versions[-1]}", key, on_event)):
+            return (*kept, True)
+        number = versions[-1] + 1 if versions else 1
+        full_name = f"{draft.name}:{number}"
+        final = store.path("specialists", draft.name, str(number))
+        partial = final.with_name(f".{number}.partial")
+        need = sum(path.stat().st_size for path in engine.iterdir())
+        check_space(store.root, need, f"Packing {full_name}")
+        shutil.rmtree(partial, ignore_errors=True)
+        make_folder(partial)
+        shutil.copytree(engine, partial / ENGINE_FOLDER)
+        for name, content in documents(full_name).items():
+            write_bytes(partial / name, content)
+        specialist = draft.model_copy(
+            update={
+                "version": number,
+                "files": scan_files(partial),
+                "lineage": {**draft.lineage, "key": key},
+                "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            }
+        )
+        write_json(partial / RECORD, specialist.to_json())
+        publish_folder(partial, final)
+    on_event(Event("done", "pack", full_name))
+    return specialist, final, False
+
+
+def _same(store: Store, full_name: str, key: str, on_event: OnEvent) -> tuple[Specialist, Path] | None:
+    try:
+        specialist, folder = store.find(full_name)
+        if specialist.lineage.get("key") != key:
+            return None
+        verify_files(folder, specialist.files)
+    except LinnetError as error:
+        on_event(Event("warning", "pack", f"{error.message} A new version is packed."))
+        return None
+    on_event(Event("reused", "pack", full_name))
+    return specialist, folder
+
+
+def model_card(specialist: Specialist, full_name: str, facts: dict[str, Any]) -> bytes:
+    """MODEL_CARD.md: what it does, how good it is, what it was made of."""
+    metric, baseline = specialist.metric, specialist.baseline
+    rows = [
+        f"# {full_name}",
+        "",
+        f"A text classifier for the task `{specialist.name}`, made with Linnet.",
+        "",
+        f"- Labels: {', '.join(f'`{label}`' for label in specialist.decision.labels)}",
+        f"- {metric['name']} on {facts['test_examples']} test examples: {metric['value']:.4f} "
+        f"(95 % interval {metric['ci95'][0]:.4f} to {metric['ci95'][1]:.4f})",
+        f"- Baseline {baseline['name']}: {baseline['value']:.4f}",
+        f"- Candidate: {specialist.candidate}, {specialist.footprint.size_bytes / 1e6:.1f} MB",
+        f"- Temperature {specialist.decision.temperature:g}, out-of-scope label "
+        f"{specialist.decision.out_of_scope or 'none'}, threshold {specialist.decision.threshold:g}",
+        f"- Reads at most {facts['max_tokens']} tokens of a text",
+        f"- Base model: {facts['base']}, licence {specialist.licence}",
+        f"- Training examples: {facts['train_examples']}, dataset {facts['dataset']}",
+        "",
+        "## Limits",
+        "",
+        "It knows only the labels above, in the language and style of its training examples. "
+        "The report beside this card shows where it errs. Probabilities are calibrated on the validation examples.",
+        "",
+    ]
+    return "\n".join(rows).encode()

@@ -1,0 +1,1 @@
+"""Text before a model sees it: normalising, duplicates, personal data."""

@@ -1,0 +1,1 @@
+"""Change a model: one loop, its batches, losses, checkpoints."""

@@ -1,0 +1,55 @@
+"""LoRA through PEFT: put adapters on an encoder, merge them back in full precision.
+
+Hu et al. 2021, "LoRA: Low-Rank Adaptation of Large Language Models"; rank-stabilised scaling
+(Kalajdzievski 2023, alpha / sqrt(rank)).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from torch import Tensor, nn
+
+from linnet.core.errors import EngineError
+from linnet.core.files import read_json, write_json
+
+TARGETS = {
+    "bert": ["query", "key", "value", "attention.output.dense", "intermediate.dense", "output.dense"],
+    "distilbert": ["q_lin", "k_lin", "v_lin", "out_lin", "lin1", "lin2"],
+}
+
+
+def add(backbone: nn.Module, rank: int, alpha: int) -> nn.Module:
+    """The backbone with trainable adapters on every linear layer; everything else is frozen."""
+    from peft import LoraConfig, get_peft_model
+
+    config = LoraConfig(
+        r=rank,
+        lora_alpha=alpha,
+        lora_dropout=0.0,
+        use_rslora=True,
+        target_modules=TARGETS.get(str(backbone.config.model_type), "all-linear"),
+    )
+    try:
+        adapted: nn.Module = get_peft_model(backbone, config)
+    except ValueError as error:
+        raise EngineError(f"LoRA cannot be put on this encoder: {error}.", 'Use methods = ["full"].') from error
+    return adapted
+
+
+def merge(backbone: nn.Module) -> nn.Module:
+    """The plain backbone with the adapters added into its own weights, in their own precision."""
+    merged: nn.Module = backbone.merge_and_unload()
+    return merged
+
+
+def save(backbone: nn.Module, base_name: str, folder: Path) -> None:
+    """Write the adapters in PEFT's format, with the base's name instead of a path of this machine."""
+    backbone.save_pretrained(folder, safe_serialization=True)
+    config = read_json(folder / "adapter_config.json")
+    write_json(folder / "adapter_config.json", {**config, "base_model_name_or_path": base_name})
+    (folder / "README.md").unlink(missing_ok=True)
+
+
+def trainable(module: nn.Module) -> list[Tensor]:
+    return [parameter for parameter in module.parameters() if parameter.requires_grad]
