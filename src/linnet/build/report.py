@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,7 @@ def collect(made: Made, draft: Specialist, full_name: str, seconds: float) -> di
     return {
         "schema": 1,
         "specialist": full_name,
+        "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "seconds": round(seconds, 2),
         "code_version": code_version(),
         "task": made.task.to_json() | {"folder": None},

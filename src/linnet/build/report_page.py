@@ -12,6 +12,7 @@ import re
 import unicodedata
 from collections.abc import Mapping
 from datetime import datetime
+from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -19,7 +20,7 @@ from linnet.build import report_plots as plots
 from linnet.core.errors import require
 
 if TYPE_CHECKING:
-    from jinja2 import Environment
+    from jinja2 import Template
 
 METRICS = {"macro_f1": "macro F1", "accuracy": "accuracy"}
 BASELINES = {"tfidf_logistic": "TF-IDF words with logistic regression", "majority": "the most frequent label always"}
@@ -40,8 +41,7 @@ class Estimate(NamedTuple):
 def render(report: dict[str, Any]) -> str:
     """One self-contained HTML document. Raises ResourceMissing when jinja2 is not installed."""
     require("jinja2", "train")
-    template = files("linnet.build").joinpath("report.html.j2").read_text("utf-8")
-    return _environment().from_string(template).render(_view(clean(report)))
+    return _template().render(_view(clean(report)))
 
 
 def clean(value: Any) -> Any:
@@ -50,7 +50,7 @@ def clean(value: Any) -> Any:
     Terminal escapes, direction overrides, zero-width spaces and lone surrogates are shown and lose their effect.
     """
     if isinstance(value, str):
-        return "".join(map(_visible, value.replace("\r\n", "\n")))
+        return value if value.isprintable() else "".join(map(_visible, value.replace("\r\n", "\n")))
     if isinstance(value, Mapping):
         return {clean(str(key)): clean(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -209,13 +209,14 @@ def breakable(text: Any) -> Any:
     return Markup(re.sub(r"([_/.:|-]+)(?=\w)", r"\1<wbr>", str(escape(text))))  # noqa: S704 - escaped just before
 
 
-def _environment() -> Environment:
+@cache
+def _template() -> Template:
     from jinja2 import ChainableUndefined, Environment
 
     environment = Environment(autoescape=True, undefined=ChainableUndefined, trim_blocks=True, lstrip_blocks=True)
     filters = (num, signed, percent, sig, size, duration, when, sentence, breakable, flat)
     environment.filters.update({function.__name__: function for function in filters})
-    return environment
+    return environment.from_string(files("linnet.build").joinpath("report.html.j2").read_text("utf-8"))
 
 
 def _markup(svg: str) -> Any:
@@ -326,7 +327,7 @@ def _plots(report: dict[str, Any], chosen: Mapping[str, Any], metric: str) -> di
     bins = [
         plots.Bin(n, one["confidence"], one["accuracy"], *wilson(one["accuracy"] * n, n))
         for one in _get(report, "calibration", "bins") or []
-        if (n := one.get("count"))
+        if (n := one.get("count")) and _is_number(one.get("confidence")) and _is_number(one.get("accuracy"))
     ]
     if bins:
         drawn["reliability"] = _markup(plots.reliability(bins))

@@ -164,8 +164,7 @@ def bar(value: float, low: float | None = None, high: float | None = None) -> st
     parts = [_rect((0, 0, 100, 10), "trough"), _rect((0, 0, 100 * max(0.0, min(1.0, value)), 10), "fill")]
     if low is not None and high is not None:
         parts.append(_line((100 * low, 5), (100 * high, 5), "whisker"))
-    shape = 'viewBox="0 0 100 10" preserveAspectRatio="none"'
-    return f'<svg class="bar" {shape} aria-hidden="true">{"".join(parts)}</svg>'
+    return f'<svg class="bar" viewBox="0 0 100 10" preserveAspectRatio="none" aria-hidden="true">{"".join(parts)}</svg>'
 
 
 def levels(rows: Sequence[Mark], floor: float | None, metric: str, width: float = 380) -> str:
@@ -203,8 +202,7 @@ def y_domain(marks: Sequence[Mark], baselines: Sequence[Mark]) -> tuple[float, f
 
 def name_spot(spot: Spot, wide: float, taken: list[Box], inside: Frame) -> Box:
     """Where a text of width `wide` covers least near a disc; nearer places first."""
-    x, y, r = spot
-    tries: list[tuple[float, Box]] = []
+    (x, y, r), tries = spot, list[tuple[float, Box]]()
     for more in (0, 10, 22, 38, 58, 82):
         for dx, dy in ((1, 0), (-1, 0), (0.7, -1), (-0.7, -1), (0.7, 1), (-0.7, 1), (0, -1), (0, 1)):
             left = x + (r + 5 + more) * dx - (wide if dx < 0 else 0 if dx else wide / 2)
@@ -212,13 +210,17 @@ def name_spot(spot: Spot, wide: float, taken: list[Box], inside: Frame) -> Box:
             box = (left, middle - 8, left + wide, middle + 8)
             cut = box[0] < inside.left or box[2] > inside.right or box[1] < inside.top or box[3] > inside.bottom
             tries.append((overlap(box, taken) + more * 0.05 + 5000 * cut, box))
-    return min(tries)[1]
+    return min(tries, key=lambda found: found[0])[1]
 
 
-def _names(frame: Frame, spots: Sequence[Spot], names: list[str], taken: list[Box]) -> list[str]:
-    """The names, each with a thin line to its disc where it had to move away."""
+def _names(frame: Frame, spots: Sequence[Spot], marks: Sequence[Mark], taken: list[Box]) -> list[str]:
+    """Names beside the discs, with a thin line where one had to move away; numbers above the bars where many."""
     parts = []
-    for (x, y, r), name in zip(spots, names, strict=True):
+    for number, ((x, y, r), mark) in enumerate(zip(spots, marks, strict=True), 1):
+        if len(marks) > MOST_NAMES:
+            parts.append(_text(x, frame.y(mark.high) - 6, str(number), "name mid " + mark.status))
+            continue
+        name = short(mark.name, 30) + " (chosen)" * (mark.status == "chosen")
         box = name_spot((x, y, r), len(name) * LETTER + 4, taken, frame)
         taken.append(box)
         end = (max(box[0], min(box[2], x)), max(box[1], min(box[3], y)))
@@ -280,22 +282,20 @@ def size_quality(marks: Sequence[Mark], baselines: Sequence[Mark], metric: str, 
     """Size (log) against quality with error bars; the area of a disc is its latency; baselines are levels."""
     sizes = [math.log10(mark.size_bytes) for mark in marks]
     pad = max(0.2, 0.18 * (max(sizes) - min(sizes)))
-    height, gap = (420, 30) if width > 500 else (340, 20)
-    frame = Frame(42, width - 8, 46, height - 44, (min(sizes) - pad, max(sizes) + pad), y_domain(marks, baselines))
+    height, gap = (430, 30) if width > 500 else (350, 20)
+    frame = Frame(42, width - 8, 56, height - 44, (min(sizes) - pad, max(sizes) + pad), y_domain(marks, baselines))
     slowest = max(mark.latency_ms or 0.0 for mark in marks)
     xs = spread([frame.x(value) for value in sizes], gap, frame.left + 14, frame.right - 14)
     spots = [(x, frame.y(m.value), _radius(m.latency_ms, slowest)) for x, m in zip(xs, marks, strict=True)]
     taken = [(x - r - 3, y - r, x + r + 3, y + r) for x, y, r in spots]
-    taken += [(x - 5, frame.y(m.high), x + 5, frame.y(m.low)) for x, m in zip(xs, marks, strict=True)]
+    taken += [(x - 6, frame.y(m.high) - 18, x + 6, frame.y(m.low)) for x, m in zip(xs, marks, strict=True)]
     shapes, texts = _baselines(frame, baselines, taken)
-    names = [short(m.name, 30) if len(marks) <= MOST_NAMES else str(number) for number, m in enumerate(marks, 1)]
-    names = [name + " (chosen)" * (m.status == "chosen") for name, m in zip(names, marks, strict=True)]
     parts = [_text(0, 12, f"{metric} on the test split, 95 % interval", "axis"), *_grid_y(frame, 6), *shapes]
     parts += _latency_key(marks, slowest) + _x_axis(frame, height)
     parts += [_disc(frame, mark, spot) for mark, spot in zip(marks, spots, strict=True)]
-    parts += texts + _names(frame, spots, names, taken)
+    parts += texts + _names(frame, spots, marks, taken)
     chosen = next((mark.name for mark in marks if mark.status == "chosen"), "none")
-    title = f"Size against {metric} for {len(marks)} candidates; chosen: {chosen}. The table below holds every number."
+    title = f"Size against {metric} for {len(marks)} candidates; chosen: {chosen}. Every number is in the table below."
     return _svg(width, height, title, parts)
 
 
@@ -381,10 +381,10 @@ def curves(lines: Mapping[str, Points], title: str, best_epoch: float | None = N
     pad = 0.08 * (max(ys) - min(ys)) or 0.05
     right = width - 14 - LETTER * max(len(name) for name, _ in drawn)
     frame = Frame(42, right, 24, 188, (min(xs), max(xs)), (max(0.0, min(ys) - pad), max(ys) + pad))
-    parts = [_text(0, 12, title, "axis"), *_grid_y(frame, 5)]
+    middle = (frame.left + frame.right) / 2
+    parts = [_text(0, 12, title, "axis"), _text(middle, 221, "epoch", "axis mid"), *_grid_y(frame, 5)]
     whole = [tick for tick in nice_ticks(min(xs), max(xs), 6) if tick == int(tick)]
     parts += [_text(frame.x(tick), 204, f"{tick:.0f}", "tick mid") for tick in whole]
-    parts.append(_text((frame.left + frame.right) / 2, 221, "epoch", "axis mid"))
     if best_epoch is not None and min(xs) <= best_epoch <= max(xs):
         parts.append(_line((frame.x(best_epoch), frame.top), (frame.x(best_epoch), frame.bottom), "floor"))
     ends = spread([frame.y(points[-1][1]) for _, points in drawn], 15, frame.top + 6, frame.bottom)
@@ -392,7 +392,7 @@ def curves(lines: Mapping[str, Points], title: str, best_epoch: float | None = N
         css = "second" if index else "first"
         places = [(frame.x(x), frame.y(y)) for x, y in points]
         path = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
-        parts.append(f'<polyline points="{path}" class="curve {css}"></polyline>')
+        parts.append(f'<polyline points="{path}" class="curve {css}"/>')
         parts += [_tag("circle", "dot " + css, cx=x, cy=y, r=2.6) for x, y in places]
         parts.append(_text(frame.right + 8, end + 4, name, "name " + css))
     said = "; ".join(f"{name} ends at {points[-1][1]:.3f}" for name, points in drawn)

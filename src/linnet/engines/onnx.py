@@ -6,7 +6,9 @@ A folder holds `model.onnx`, `tokenizer.json` and `engine.json` ({"max_tokens", 
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,8 @@ from linnet.core.settings import threads
 from linnet.engines.base import Array
 
 MODEL, TOKENIZER, ENGINE = "model.onnx", "tokenizer.json", "engine.json"
-TOKENS_PER_BATCH = 2048  # enough to fill the cores; more only takes memory
+TOKENS_PER_BATCH = 512  # what one core works on; more only takes memory
+SPREAD_TEXTS = 16  # from here on, batches side by side on one core each beat one batch on every core
 
 
 class OnnxClassifier:
@@ -30,22 +33,18 @@ class OnnxClassifier:
 
     def __init__(self, folder: Path, thread_count: int | None = None) -> None:
         os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
-        import onnxruntime
         from tokenizers import Tokenizer
 
         facts = read_json(folder / ENGINE)
         self.max_tokens: int = facts["max_tokens"]
         self._pad_id: int = facts["pad_id"]
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = thread_count or threads()
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 3
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        self._threads = thread_count or threads()
+        self._model = str(folder / MODEL)
+        self._spread: Any = None
+        self._lock = threading.Lock()
         try:
             self._tokenizer: Any = Tokenizer.from_file(str(folder / TOKENIZER))
-            self._session: Any = onnxruntime.InferenceSession(
-                str(folder / MODEL), options, providers=["CPUExecutionProvider"]
-            )
+            self._session: Any = _session(self._model, self._threads)
         except Exception as error:  # both libraries raise bare Exception subclasses of their own
             raise EngineError(f"{folder} could not be loaded: {error}.", "Build the specialist again.") from error
         self._tokenizer.no_padding()
@@ -62,16 +61,31 @@ class OnnxClassifier:
         rows = self._encode(texts)
         rows = [ids if len(ids) <= self.max_tokens else [*ids[: self.max_tokens - 1], ids[-1]] for ids in rows]
         order = sorted(range(len(rows)), key=lambda i: len(rows[i]))
-        out: Array | None = None
-        for chosen in like_length_batches([len(rows[i]) for i in order], TOKENS_PER_BATCH):
-            picked = [order[i] for i in chosen]
-            scores = self._run([rows[i] for i in picked])
-            if out is None:
-                out = np.empty((len(rows), scores.shape[1]), dtype=np.float32)
-            out[picked] = scores
-        return out if out is not None else np.empty((0, 0), dtype=np.float32)
+        batches = like_length_batches([len(rows[i]) for i in order], TOKENS_PER_BATCH)
+        picked = [[order[i] for i in batch] for batch in batches]
+        if len(rows) < SPREAD_TEXTS or self._threads == 1:
+            scores = [self._run(self._session, [rows[i] for i in chosen]) for chosen in picked]
+        else:
+            session, pool = self._spread_session()
+            # The long ones first, so that the cores end together.
+            found = pool.map(lambda chosen: self._run(session, [rows[i] for i in chosen]), picked[::-1])
+            scores = list(found)[::-1]
+        if not scores:
+            return np.empty((0, 0), dtype=np.float32)
+        out = np.empty((len(rows), scores[0].shape[1]), dtype=np.float32)
+        for chosen, part in zip(picked, scores, strict=True):
+            out[chosen] = part
+        return out
 
-    def _run(self, rows: list[list[int]]) -> Array:
+    def _spread_session(self) -> tuple[Any, ThreadPoolExecutor]:
+        """A session that keeps to the core it is called from, and one thread for each core. Made when first needed."""
+        with self._lock:
+            if self._spread is None:
+                self._spread = _session(self._model, 1), ThreadPoolExecutor(self._threads)
+            spread: tuple[Any, ThreadPoolExecutor] = self._spread
+            return spread
+
+    def _run(self, session: Any, rows: list[list[int]]) -> Array:
         width = max(len(ids) for ids in rows)
         ids = np.full((len(rows), width), self._pad_id, dtype=np.int64)
         mask = np.zeros((len(rows), width), dtype=np.int64)
@@ -80,13 +94,27 @@ class OnnxClassifier:
             mask[index, : len(row)] = 1
         feed = {"input_ids": ids, "attention_mask": mask}
         try:
-            result: Array = self._session.run(None, {k: v for k, v in feed.items() if k in self._names})[0]
+            result: Array = session.run(None, {k: v for k, v in feed.items() if k in self._names})[0]
         except Exception as error:
             raise EngineError(f"The model failed on a batch of {len(rows)} texts: {error}.") from error
         return result
 
     def close(self) -> None:
         self._session = None
+        if self._spread is not None:
+            self._spread[1].shutdown()
+            self._spread = None
+
+
+def _session(model: str, thread_count: int) -> Any:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = thread_count
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
 def like_length_batches(lengths: Sequence[int], tokens_per_batch: int) -> list[range]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import tempfile
 from pathlib import Path
 
 from linnet.core.errors import require
@@ -19,17 +18,13 @@ def quantize_int8(source: Path, target: Path) -> None:
     require("onnx", "train")
     from onnx import TensorProto
     from onnxruntime.quantization import QuantType, quantize_dynamic
-    from onnxruntime.quantization.shape_inference import quant_pre_process
 
-    logging.getLogger().setLevel(logging.ERROR)
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".int8-") as scratch:
-        ready = Path(scratch) / "ready.onnx"
-        quant_pre_process(str(source), str(ready), skip_symbolic_shape=True)
-        quantize_dynamic(
-            str(ready),
-            str(target),
-            per_channel=True,
-            reduce_range=not has_int8_dot_product(),
-            weight_type=QuantType.QInt8,
-            extra_options={"DefaultTensorType": TensorProto.FLOAT},
-        )
+    logging.getLogger().setLevel(logging.ERROR)  # it advises a preprocessing that changes nothing here
+    quantize_dynamic(
+        str(source),
+        str(target),
+        per_channel=True,
+        reduce_range=not has_int8_dot_product(),
+        weight_type=QuantType.QInt8,
+        extra_options={"DefaultTensorType": TensorProto.FLOAT},
+    )

@@ -32,7 +32,7 @@ def pack(
     `draft` has version 0 and no files; `documents(full_name)` gives the report and the card for that name.
     Returns the specialist, its folder, and whether it was there already. Raises DiskFull or StoreError.
     """
-    key = sha256_bytes(canonical([draft.lineage, draft.decision.to_json(), code_version()]))
+    key = sha256_bytes(canonical([draft.lineage, draft.decision.to_json(), code_version("build")]))
     with store.locked(f"specialist-{draft.name}", draft.name, on_event):
         versions = store.versions(draft.name)
         if versions and (kept := _same(store, f"{draft.name}:{versions[-1]}", key, on_event)):

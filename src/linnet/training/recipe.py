@@ -41,7 +41,7 @@ class Recipe(Record):
 
 def default_recipe(method: str, examples: int, seed: int, max_tokens: int) -> Recipe:
     """The recipe for a method and a number of training examples: few examples are seen more often."""
-    epochs = max(4, min(16, round(4000 / max(examples, 1))))
+    epochs = max(3, min(16, round(3000 / max(examples, 1))))
     rate = 1.5e-4 if method == "full" else 1e-3
     return Recipe(method=method, epochs=epochs, learning_rate=rate, seed=seed, max_tokens=max_tokens)
 
