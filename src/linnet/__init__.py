@@ -10,23 +10,23 @@ from typing import TYPE_CHECKING, Any
 from linnet.version import __version__
 
 if TYPE_CHECKING:
-    from linnet.build.pipeline import BuildResult, build
     from linnet.core.errors import LinnetError
     from linnet.core.events import Event
     from linnet.core.records import Specialist
     from linnet.core.store import Store
     from linnet.core.task import Task, parse_task, read_task
+    from linnet.pipeline.build import BuildResult, build
     from linnet.stages.serve import Specialists
 
 _HOMES = {
-    "BuildResult": "linnet.build.pipeline",
+    "BuildResult": "linnet.pipeline.build",
     "Event": "linnet.core.events",
     "LinnetError": "linnet.core.errors",
     "Specialist": "linnet.core.records",
     "Specialists": "linnet.stages.serve",
     "Store": "linnet.core.store",
     "Task": "linnet.core.task",
-    "build": "linnet.build.pipeline",
+    "build": "linnet.pipeline.build",
     "parse_task": "linnet.core.task",
     "read_task": "linnet.core.task",
 }

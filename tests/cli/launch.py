@@ -1,4 +1,4 @@
-"""Run `linnet` as `python launch.py LOG ARGUMENTS...`, and write what it does with sockets and imports to LOG.
+"""Run `python -m linnet` as `python launch.py LOG ARGUMENTS...`; write what it does with sockets and imports to LOG.
 
 One JSON line for every socket that is made, bound, connected or looked up, and a last one with the modules at the end.
 """
@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import json
 import os
+import runpy
 import sys
-from importlib import import_module
 from typing import Any
 
 WATCHED = (
@@ -32,22 +32,7 @@ def _watch(path: str) -> None:
 
 
 def _main() -> None:
-    try:
-        import_module("linnet.cli.app")
-    except ImportError:  # a verb of this version is still missing: the two that are tested here are enough
-        import types
-
-        import typer
-
-        from linnet.cli import classify, serve
-
-        app = typer.Typer()
-        app.command("serve")(serve.serve)
-        app.command("classify")(classify.classify)
-        sys.modules["linnet.cli.app"] = types.SimpleNamespace(app=app)  # type: ignore[assignment]
-    from linnet.cli import main
-
-    main()
+    runpy.run_module("linnet", run_name="__main__", alter_sys=True)
 
 
 if __name__ == "__main__":

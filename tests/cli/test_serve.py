@@ -159,7 +159,8 @@ def test_sigterm_lets_a_running_request_end(home: Path, tmp_path: Path) -> None:
 
 STUCK = """
 import time
-from linnet.cli.serve import serve
+import sys
+from linnet.cli import main
 from linnet.http import server
 from linnet.stages.serve import Specialists
 
@@ -169,7 +170,8 @@ def stuck(*_, **__):
 
 server.DRAIN_S = 1
 Specialists.classify = stuck
-serve(port=0, as_json=True)
+sys.argv = ["linnet", "serve", "--port", "0", "--json"]
+main()
 """
 
 
@@ -224,8 +226,14 @@ def test_abuse_05_what_cannot_be_served(
         assert "socket." not in (tmp_path / "log").read_text()
 
 
-def test_plain_line(home: Path, tmp_path: Path) -> None:
-    process = start(home, tmp_path / "log", "--port", "0", LINNET_HOST="localhost")
+def test_plain_line(home: Path) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "linnet", "serve", "--port", "0"],
+        env={**os.environ, "LINNET_HOME": str(home), "LINNET_HOST": "localhost"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
     assert process.stdout is not None
     line = process.stdout.readline()
     process.send_signal(signal.SIGINT)

@@ -8,14 +8,15 @@ import sys
 def main() -> None:
     """Run `linnet`. Errors of the tree become one message and their exit code; a pipe that closes ends quietly."""
     from linnet.cli.app import app
+    from linnet.cli.printing import plain
     from linnet.core.errors import LinnetError
 
     try:
         app()
     except LinnetError as error:
-        print(f"error: {error.message}", file=sys.stderr)
+        print(f"error: {plain(error.message)}", file=sys.stderr)
         if error.hint:
-            print(f"       {error.hint}", file=sys.stderr)
+            print(f"       {plain(error.hint)}", file=sys.stderr)
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)

@@ -16,8 +16,8 @@ def build(
 
     What is already done is reused. An interrupted build goes on where it stopped.
     """
-    from linnet.build.pipeline import build as run
     from linnet.cli.printing import listener, plain, print_json
+    from linnet.pipeline.build import build as run
 
     result = run(task, on_event=listener(quiet or as_json))
     if as_json:

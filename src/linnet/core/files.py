@@ -49,7 +49,8 @@ def fsync_folder(folder: Path) -> None:
 def atomic_file(path: Path) -> Iterator[BinaryIO]:
     """A binary file that gets its name only when everything in it is on the disk.
 
-    Raises DiskFull, ResourceMissing or StoreError; then nothing stands under `path` that was not there before.
+    Raises DiskFull, ResourceMissing or StoreError; then `path` holds what it held before; only when
+    the last sync of the folder fails, it may hold the whole new content.
     """
     with os_errors(path, "Writing"):
         make_folder(path.parent)
@@ -97,10 +98,10 @@ def make_folder(folder: Path) -> None:
 
 
 def publish_folder(partial: Path, final: Path) -> None:
-    """Give a finished folder its name: every file in it is synced first, an older one is replaced."""
+    """Give a finished folder its name: everything in it is synced first, an older one is replaced."""
     with os_errors(final, "Writing"):
         for path in sorted(partial.rglob("*")):
-            if path.is_file():
+            if path.is_file() or path.is_dir():
                 descriptor = os.open(path, os.O_RDONLY)
                 try:
                     os.fsync(descriptor)

@@ -7,6 +7,7 @@ locks/                     who is writing what
 
 from __future__ import annotations
 
+import re
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -28,6 +29,7 @@ from linnet.core.records import FileEntry, Run, Specialist
 from linnet.version import code_version
 
 RECORD = "record.json"
+_VERSION = re.compile(r"[1-9][0-9]{0,5}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +84,9 @@ class Store:
 
     @contextmanager
     def locked(self, name: str, what: str, on_event: OnEvent = silent) -> Iterator[None]:
-        """Hold one name of the store; waits as long as LINNET_LOCK_WAIT_S says."""
-        with lock(self.path("locks", name + ".lock"), what, settings.get_number("LINNET_LOCK_WAIT_S"), on_event):
+        """Hold a name, or a `room/name`, of the store; waits as long as LINNET_LOCK_WAIT_S says."""
+        path = self.path("locks", *name.split("/"))
+        with lock(path.with_name(f"{path.name}.lock"), what, settings.get_number("LINNET_LOCK_WAIT_S"), on_event):
             yield
 
     def step(
@@ -110,7 +113,8 @@ class Store:
             started = time.monotonic()
             with os_errors(folder, "Making"):
                 make_folder(folder)
-            result = work(folder)
+            with os_errors(folder, "Writing"):
+                result = work(folder)
             run = Run(
                 id=run_id,
                 stage=stage,
@@ -147,7 +151,7 @@ class Store:
         folder = self.path("specialists", name)
         if not folder.is_dir():
             return []
-        return sorted(int(p.name) for p in folder.iterdir() if p.name.isdigit() and (p / RECORD).exists())
+        return sorted(int(p.name) for p in folder.iterdir() if _VERSION.fullmatch(p.name) and (p / RECORD).exists())
 
     def names(self) -> list[str]:
         """The names of all specialists, sorted."""
@@ -179,7 +183,7 @@ class Store:
         name, version = split_version(full_name)
         self.find(full_name)
         doomed = [version] if version is not None else self.versions(name)
-        with self.locked(f"specialist-{name}", name):
+        with self.locked(f"specialists/{name}", name):
             for number in doomed:
                 folder = self.path("specialists", name, str(number))
                 (folder / RECORD).unlink(missing_ok=True)

@@ -23,6 +23,7 @@ KEYS_TO_COME = {
 }
 METHODS = ("full", "lora")
 QUANTIZATIONS = ("fp32", "int8")
+_SIZE = re.compile(r"\s*([0-9]{1,18}(?:\.[0-9]{1,18})?)\s*([A-Za-z]*)\s*")
 _UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
 
 
@@ -30,7 +31,7 @@ def parse_size(value: Any) -> Any:
     """Bytes from '100 MB', '2 GiB' or a whole number. Raises ValueError for anything else."""
     if value is None or (isinstance(value, int) and not isinstance(value, bool)):
         return value
-    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*", value) if isinstance(value, str) else None
+    match = _SIZE.fullmatch(value) if isinstance(value, str) else None
     if not match or match[2].upper() not in _UNITS:
         raise ValueError('a size is a number of bytes, or a text such as "100 MB" or "2 GiB"')
     return int(float(match[1]) * _UNITS[match[2].upper()])
@@ -73,7 +74,7 @@ class BudgetPart(Record):
 
     memory: Size = None
     size: Size = None
-    latency_p95_ms: float | None = Field(default=None, gt=0)
+    latency_p95_ms: float | None = Field(default=None, gt=0, allow_inf_nan=False)
 
 
 class QualityPart(Record):
@@ -166,12 +167,12 @@ def parse_task(content: dict[str, Any], folder: Path = Path(), where: str = "tas
 def read_task(path: Path) -> Task:
     """Read `task.toml`. Raises NotFound, or TaskError with the key or the line that is wrong."""
     with os_errors(path, "Reading"):
-        if path.is_dir():
-            path = path / "task.toml"
+        path = path / "task.toml" if path.is_dir() else path
+    with os_errors(path, "Reading"):
         data = path.read_bytes()
     try:
         content = tomllib.loads(data.decode("utf-8-sig"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise TaskError(f"{path}: not valid TOML: {error}.") from error
     return parse_task(content, path.parent, str(path))
 

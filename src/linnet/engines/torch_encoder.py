@@ -5,6 +5,7 @@ text -> backbone -> mean (or [CLS]) pooling -> unit length -> linear head. Knows
 
 from __future__ import annotations
 
+import errno
 import logging
 import shutil
 import warnings
@@ -17,7 +18,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional
 
-from linnet.core.errors import EngineError
+from linnet.core.errors import EngineError, os_errors
 from linnet.core.files import read_json, write_json
 from linnet.core.records import Model
 
@@ -90,7 +91,11 @@ def save(classifier: TextClassifier, base: Model, folder: Path) -> None:
     """Write a classifier that `load` reads: weights in safetensors, everything else in JSON."""
     state = {name: tensor.detach().contiguous() for name, tensor in classifier.state_dict().items()}
     folder.mkdir(parents=True, exist_ok=True)
-    save_file(state, folder / WEIGHTS)
+    with os_errors(folder / WEIGHTS, "Writing"):
+        try:
+            save_file(state, folder / WEIGHTS)
+        except SafetensorError as error:  # it hides the system's error in its text
+            raise OSError(errno.ENOSPC if "os error 28" in str(error) else errno.EIO, str(error)) from error
     for name in KEEP:
         if (Path(base.path) / name).exists():
             shutil.copyfile(Path(base.path) / name, folder / name)

@@ -79,7 +79,7 @@ def decide(
     base_score = float(getattr(base, metric).value)
     return Choice(
         candidate=chosen.name,
-        reason=_reason(chosen, best, len(left), metric, quality),
+        reason=_reason(chosen, best, left, fitting, quality),
         rejected={name: why for name, why in rejected.items() if name != chosen.name},
         recommends_baseline=base_score >= chosen.score(metric),
         warnings=[
@@ -98,16 +98,21 @@ def _larger(c: Contender, chosen: Contender) -> str:
     return f"good enough, but {times:.1f} times the size of {chosen.name}"
 
 
-def _reason(chosen: Contender, best: Contender, left: int, metric: str, quality: QualityPart) -> str:
+def _reason(
+    chosen: Contender, best: Contender, left: list[Contender], fitting: list[Contender], quality: QualityPart
+) -> str:
+    metric, smallest = quality.metric, min(c.footprint.size_bytes for c in fitting)
     size = f"{chosen.footprint.size_bytes / 1e6:.1f} MB, p95 {chosen.footprint.latency_ms_p95:.2f} ms"
     score = f"{metric} {chosen.score(metric):.4f} on the validation examples"
+    if chosen is best and chosen.footprint.size_bytes == smallest:
+        return f"Best of all that fit, with {score} ({size}), and none is smaller."
     if chosen is best:
         return (
             f"Best of all that fit, with {score} ({size}); none of the smaller ones stays within {quality.max_loss:g}."
         )
     loss = best.score(metric) - chosen.score(metric)
     return (
-        f"The smallest of {left} that lose at most {quality.max_loss:g}: {score}, {loss:.4f} below {best.name}, "
+        f"The smallest of {len(left)} that lose at most {quality.max_loss:g}: {score}, {loss:.4f} below {best.name}, "
         f"at {size} instead of {best.footprint.size_bytes / 1e6:.1f} MB, {best.footprint.latency_ms_p95:.2f} ms."
     )
 

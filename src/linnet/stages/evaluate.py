@@ -6,6 +6,7 @@ Temperature and threshold are fitted on the validation split; the test split is 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -69,28 +70,30 @@ def judge(
     )
 
 
-def evaluate(
-    store: Store,
-    name: str,
-    engine: Path,
-    files: dict[str, str],
-    prepared: Step,
-    decision: Decision,
-    on_event: OnEvent = silent,
-) -> Step:
-    """Judge one candidate, an ONNX folder whose files have the hashes `files`, and measure its cost here.
+@dataclass(frozen=True, slots=True)
+class Entrant:
+    """A model to judge: its name, the ONNX folder, and the hashes of the files in it."""
+
+    name: str
+    engine: Path
+    files: dict[str, str]
+
+
+def evaluate(store: Store, entrant: Entrant, prepared: Step, decision: Decision, on_event: OnEvent = silent) -> Step:
+    """Judge one candidate and measure its cost here.
 
     `decision` carries the labels and the out-of-scope label; temperature and threshold are fitted. The folder gets
     `evaluation.json` (by split), `decision.json`, `footprint.json`, and `<split>.predictions.json`.
     """
     here = machine(store.root)
+    name = entrant.name
     inputs = _inputs(name, prepared, decision) | {
-        "files": files,
+        "files": entrant.files,
         "machine": [here.processor, here.usable_cores, here.instruction_sets],
     }
 
     def work(folder: Path) -> dict[str, Any]:
-        classifier = OnnxClassifier(engine)
+        classifier = OnnxClassifier(entrant.engine)
         examples = {split: read_examples(prepared.folder / f"{split}.jsonl") for split in SPLITS}
         logits = {split: classifier.logits([e.text for e in rows]) for split, rows in examples.items()}
         classifier.close()
@@ -107,7 +110,7 @@ def evaluate(
         raw = softmax(logits["test"])
         error = calibration.expected_calibration_error(raw, true["test"])
         on_event(Event("progress", "evaluate", f"{name}: measuring speed and memory"))
-        footprint = measure(engine, [e.text for e in examples["test"]], folder)
+        footprint = measure(entrant.engine, [e.text for e in examples["test"]], folder)
         write_json(folder / "footprint.json", footprint.to_json())
         return {"expected_calibration_error_before": error}
 

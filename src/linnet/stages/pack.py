@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from linnet.core.errors import LinnetError
+from linnet.core.errors import LinnetError, os_errors
 from linnet.core.events import Event, OnEvent, silent
 from linnet.core.files import canonical, check_space, make_folder, publish_folder, sha256_bytes, write_bytes, write_json
 from linnet.core.records import Specialist
@@ -32,8 +32,8 @@ def pack(
     `draft` has version 0 and no files; `documents(full_name)` gives the report and the card for that name.
     Returns the specialist, its folder, and whether it was there already. Raises DiskFull or StoreError.
     """
-    key = sha256_bytes(canonical([draft.lineage, draft.decision.to_json(), code_version("build")]))
-    with store.locked(f"specialist-{draft.name}", draft.name, on_event):
+    key = sha256_bytes(canonical([draft.lineage, draft.decision.to_json(), code_version("pipeline")]))
+    with store.locked(f"specialists/{draft.name}", draft.name, on_event):
         versions = store.versions(draft.name)
         if versions and (kept := _same(store, f"{draft.name}:{versions[-1]}", key, on_event)):
             return (*kept, True)
@@ -43,9 +43,10 @@ def pack(
         partial = final.with_name(f".{number}.partial")
         need = sum(path.stat().st_size for path in engine.iterdir())
         check_space(store.root, need, f"Packing {full_name}")
-        shutil.rmtree(partial, ignore_errors=True)
-        make_folder(partial)
-        shutil.copytree(engine, partial / ENGINE_FOLDER)
+        with os_errors(partial, "Writing"):
+            shutil.rmtree(partial, ignore_errors=True)
+            make_folder(partial)
+            shutil.copytree(engine, partial / ENGINE_FOLDER)
         for name, content in documents(full_name).items():
             write_bytes(partial / name, content)
         specialist = draft.model_copy(

@@ -43,27 +43,14 @@ def tune(
         # Weights, their average, the best ones and two moments, and the finished model: an upper bound.
         check_space(folder, 6 * base.files["model.safetensors"].size_bytes, f"Training {name}")
         tokenizer = Path(base.path) / "tokenizer.json"
-        splits = [
+        learned, held = (
             encode(read_examples(prepared.folder / f"{split}.jsonl"), labels, tokenizer, recipe.max_tokens)
             for split in ("train", "validation")
-        ]
-        on_event(Event("note", "tune", f"{recipe.method}: {recipe.reasons(len(splits[0].ids))}"))
-        trained = train_classifier(
-            base,
-            labels,
-            splits[0],
-            splits[1],
-            recipe,
-            folder=folder,
-            digest=recipe.digest(train, validation, str(inputs["base"]), str(labels)),
-            on_event=on_event,
         )
-        difference = trained.facts.get("merge_difference", 0.0)
-        if difference > MERGE_BOUND:
-            raise GateFailed(
-                f"{name}: merging changed a logit by {difference:.2g}; at most {MERGE_BOUND:g} is allowed.",
-                'The adapter is fine, the merge lost precision. Use methods = ["full"].',
-            )
+        on_event(Event("note", "tune", f"{recipe.method}: {recipe.reasons(len(learned.ids))}"))
+        digest = recipe.digest(train, validation, str(inputs["base"]), str(labels))
+        trained = train_classifier(base, labels, learned, held, recipe, folder=folder, digest=digest, on_event=on_event)
+        _merge_gate(name, trained.facts.get("merge_difference", 0.0))
         torch_encoder.save(trained.classifier, base, folder / "model")
         return {**trained.facts, "method": recipe.method, "base": base.name, "recipe": recipe.to_json()}
 
@@ -74,3 +61,11 @@ def tune(
 
         checkpoints.clear(step.folder / CHECKPOINTS)
     return step
+
+
+def _merge_gate(name: str, difference: float) -> None:
+    if difference > MERGE_BOUND:
+        raise GateFailed(
+            f"{name}: merging changed a logit by {difference:.2g}; at most {MERGE_BOUND:g} is allowed.",
+            'The adapter is fine, the merge lost precision. Use methods = ["full"].',
+        )

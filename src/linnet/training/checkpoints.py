@@ -5,6 +5,7 @@ No pickle is ever read. The random state travels as a tensor. Knows nothing of w
 
 from __future__ import annotations
 
+import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from linnet.core.errors import CorruptFile, LinnetError, StoreError, os_errors
+from linnet.core.errors import CorruptFile, StoreError, os_errors
 from linnet.core.events import Event, OnEvent, silent
 from linnet.core.failpoints import failpoint
 from linnet.core.files import check_space, make_folder, publish_folder, read_json, sha256_file, write_json
@@ -44,9 +45,15 @@ def save(folder: Path, recipe: str, tensors: dict[str, Tensor], state: dict[str,
         make_folder(partial)
         failpoint("checkpoint.payload")
         # Tensors that share memory (a tied weight and its copy) are refused by safetensors: each gets its own.
-        save_file(
-            {n: t.detach().clone() for n, t in {**tensors, RANDOM: torch.get_rng_state()}.items()}, partial / TENSORS
-        )
+        own = {
+            n: t.detach().clone(memory_format=torch.contiguous_format)
+            for n, t in {**tensors, RANDOM: torch.get_rng_state()}.items()
+        }
+        try:
+            save_file(own, partial / TENSORS)
+        except SafetensorError as error:  # it speaks of a full disk in words only
+            number = re.search(r"os error (\d+)", str(error))
+            raise OSError(int(number[1]) if number else 0, str(error)) from error
         failpoint("checkpoint.manifest")
         write_json(
             partial / MANIFEST,
@@ -61,7 +68,7 @@ def save(folder: Path, recipe: str, tensors: dict[str, Tensor], state: dict[str,
 
 def _found(folder: Path) -> list[Path]:
     """Finished checkpoints, the newest first."""
-    named = [p for p in folder.glob(f"{PREFIX}*") if p.name.removeprefix(PREFIX).isdigit()]
+    named = [p for p in folder.glob(f"{PREFIX}*") if p.name.removeprefix(PREFIX).isdecimal() and p.name.isascii()]
     return sorted(named, key=lambda p: int(p.name.removeprefix(PREFIX)), reverse=True)
 
 
@@ -72,6 +79,9 @@ def _read(folder: Path, recipe: str) -> Checkpoint:
             f"{folder} holds {strangers[0]}, which no checkpoint of ours has.",
             "Nothing in it was opened. Remove the folder to start the training again.",
         )
+    missing = [name for name in (MANIFEST, TENSORS) if not (folder / name).is_file()]
+    if missing:
+        raise CorruptFile(f"{folder / missing[0]} is missing.")
     manifest = read_json(folder / MANIFEST)
     if not isinstance(manifest, dict) or set(manifest) != {"recipe", "step", "state", "sha256"}:
         raise CorruptFile(f"{folder / MANIFEST} is not a checkpoint manifest.")
@@ -100,8 +110,6 @@ def latest(folder: Path, recipe: str, on_event: OnEvent = silent) -> Checkpoint 
             return _read(found, recipe)
         except CorruptFile as error:
             on_event(Event("warning", "tune", f"{error.message} An older state is used instead."))
-        except LinnetError:
-            raise
     return None
 
 

@@ -50,5 +50,5 @@ def rate_at(step: int, steps: int, warmup_share: float) -> float:
     """The share of the peak learning rate at a step: linear up, then linear down to zero."""
     warmup = max(1.0, warmup_share * steps)
     if step < warmup:
-        return (step + 1) / warmup
+        return min(1.0, (step + 1) / warmup)
     return max(0.0, (steps - step) / max(1.0, steps - warmup))

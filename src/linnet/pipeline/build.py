@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from linnet.build import report
-from linnet.build.candidates import Candidate, make_baselines, make_candidates
 from linnet.core.events import OnEvent, silent
 from linnet.core.files import read_json
 from linnet.core.records import Choice, Decision, Model, Specialist
 from linnet.core.store import Step, Store
 from linnet.core.task import Task, read_task
+from linnet.pipeline import report
+from linnet.pipeline.candidates import Candidate, make_baselines, make_candidates
 from linnet.stages.choose import choose
 from linnet.stages.pack import model_card, pack
 from linnet.stages.prepare import prepare

@@ -10,14 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from linnet.build.candidates import Baseline, Candidate
-from linnet.build.report_page import render
 from linnet.core.files import read_json
 from linnet.core.records import Choice, Evaluation, Specialist
 from linnet.core.store import Step
 from linnet.core.task import Task
 from linnet.engines.hardware import machine
 from linnet.metrics.classification import paired_difference
+from linnet.pipeline.candidates import Baseline, Candidate
+from linnet.pipeline.report_page import render
 from linnet.stages.evaluate import predictions
 from linnet.text.example_files import read_examples
 from linnet.version import code_version

@@ -16,8 +16,8 @@ from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from linnet.build import report_plots as plots
 from linnet.core.errors import require
+from linnet.pipeline import report_plots as plots
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -216,7 +216,7 @@ def _template() -> Template:
     environment = Environment(autoescape=True, undefined=ChainableUndefined, trim_blocks=True, lstrip_blocks=True)
     filters = (num, signed, percent, sig, size, duration, when, sentence, breakable, flat)
     environment.filters.update({function.__name__: function for function in filters})
-    return environment.from_string(files("linnet.build").joinpath("report.html.j2").read_text("utf-8"))
+    return environment.from_string(files("linnet.pipeline").joinpath("report.html.j2").read_text("utf-8"))
 
 
 def _markup(svg: str) -> Any:

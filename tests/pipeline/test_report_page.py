@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from linnet.build import report_page as page_of
-from linnet.build import report_plots as plots
-from linnet.build.report_page import class_rows, clean, render, wilson
+from linnet.pipeline import report_page as page_of
+from linnet.pipeline import report_plots as plots
+from linnet.pipeline.report_page import class_rows, clean, render, wilson
 
 SAMPLE = json.loads((Path(__file__).parent / "sample_report.json").read_text("utf-8"))
 SECTIONS = ("headline", "candidates", "answers", "mistakes", "training", "data", "lineage")

@@ -12,7 +12,7 @@ from linnet.core.records import Decision, Evaluation, Footprint, Model
 from linnet.core.store import Step, Store
 from linnet.core.task import Task
 from linnet.stages.choose import Contender
-from linnet.stages.evaluate import BASELINES, evaluate, evaluate_baseline, evaluations
+from linnet.stages.evaluate import BASELINES, Entrant, evaluate, evaluate_baseline, evaluations
 from linnet.stages.quantize import quantize
 from linnet.stages.tune import tune
 from linnet.training.recipe import default_recipe
@@ -64,45 +64,35 @@ def make_candidates(
     store: Store, task: Task, bases: list[Model], prepared: Step, decision: Decision, on_event: OnEvent = silent
 ) -> list[Candidate]:
     """Tune, quantise and evaluate every combination that `[candidates]` names."""
+    types: list[str] = list(task.candidates.quantizations)
     made = []
     for base in bases:
         for method in task.candidates.methods:
             examples = prepared.result["counts"]["train"]
             recipe = default_recipe(method, examples, task.data.seed, base.max_tokens)
             tuned = tune(store, base, prepared, decision.labels, recipe, on_event)
-            types: list[str] = list(task.candidates.quantizations)
             quantized = quantize(store, base, tuned, prepared, types, on_event)
-            prefix = f"{method}" if len(bases) == 1 else f"{base.name}-{method}"
+            prefix = method if len(bases) == 1 else f"{base.name}-{method}"
             for kind in types:
-                name = f"{prefix}-{kind}"
-                made.append(_candidate(store, name, kind, base, tuned, quantized, prepared, decision, on_event))
+                files = {n: e.sha256 for n, e in quantized.run.files.items() if n.startswith(f"{kind}/")}
+                entrant = Entrant(f"{prefix}-{kind}", quantized.folder / kind, files)
+                judged = evaluate(store, entrant, prepared, decision, on_event)
+                made.append(_candidate(entrant, kind, base, (tuned, quantized, judged)))
     return made
 
 
-def _candidate(
-    store: Store,
-    name: str,
-    kind: str,
-    base: Model,
-    tuned: Step,
-    quantized: Step,
-    prepared: Step,
-    decision: Decision,
-    on_event: OnEvent,
-) -> Candidate:
-    engine = quantized.folder / kind
-    files = {n: entry.sha256 for n, entry in quantized.run.files.items() if n.startswith(f"{kind}/")}
-    step = evaluate(store, name, engine, files, prepared, decision, on_event)
+def _candidate(entrant: Entrant, kind: str, base: Model, steps: tuple[Step, Step, Step]) -> Candidate:
+    tuned, quantized, judged = steps
     return Candidate(
-        name=name,
+        name=entrant.name,
         base=base,
         method=tuned.result["method"],
         quantization=kind,
-        engine=engine,
+        engine=entrant.engine,
         tuned=tuned,
         quantized=quantized,
-        evaluated=step,
-        evaluations=evaluations(step),
-        decision=Decision.model_validate(read_json(step.folder / "decision.json")),
-        footprint=Footprint.model_validate(read_json(step.folder / "footprint.json")),
+        evaluated=judged,
+        evaluations=evaluations(judged),
+        decision=Decision.model_validate(read_json(judged.folder / "decision.json")),
+        footprint=Footprint.model_validate(read_json(judged.folder / "footprint.json")),
     )

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from linnet.build.report_page import render
+from linnet.pipeline.report_page import render
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 BROWSER = next((found for name in NAMES if (found := shutil.which(name))), None)
