@@ -4,7 +4,8 @@
     python -m benchmarks.classify accuracy    full training set, our recipe
     python -m benchmarks.classify trainer     full training set, Hugging Face Trainer, same epochs and rate
     python -m benchmarks.classify few         10 examples a class
-    python -m benchmarks.classify inference   documents per second, one request, serving memory (after accuracy)
+    python -m benchmarks.classify inference   documents per second and one request (after accuracy)
+    python -m benchmarks.classify serving     memory of the serving process (after accuracy)
 
 Results are kept in $LINNET_BENCH (default .bench) as JSON, and printed.
 """
@@ -235,7 +236,46 @@ def inference() -> None:
                        "p50_ms": {k: round(v, 2) for k, v in wait_of.items()}, **ratios})  # fmt: skip
 
 
-PARTS = {"speed": speed, "accuracy": accuracy, "trainer": trainer, "few": few, "inference": inference}
+def serving() -> None:
+    """Memory of `linnet serve` after 2,000 texts through HTTP, with the int8 model of `accuracy`."""
+    import signal
+    import subprocess
+
+    import httpx
+
+    from benchmarks.pack import pack_engine
+
+    store = OUT / "serving"
+    pack_engine(Store(store), OUT / "full" / "int8", sorted({e.label for e in rows("train")}))
+    process = subprocess.Popen(
+        [sys.executable, "-m", "linnet", "serve", "--port", "0", "--json"],
+        env={**os.environ, "LINNET_HOME": str(store)}, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert process.stdout is not None
+    url = json.loads(process.stdout.readline())["url"]
+    texts = [e.text for e in rows("test")][:2000]
+    waits = []
+    for text in texts[:300]:
+        started = time.perf_counter()
+        httpx.post(f"{url}/v1/classify", json={"model": "bank", "input": text}).raise_for_status()
+        waits.append(1000 * (time.perf_counter() - started))
+    for start in range(0, len(texts), 500):
+        httpx.post(f"{url}/v1/classify", json={"model": "bank", "input": texts[start : start + 500]}, timeout=120)
+    status = Path(f"/proc/{process.pid}/status").read_text()
+    peak = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM"))
+    process.send_signal(signal.SIGTERM)
+    process.wait(30)
+    keep("serving", {"peak_memory_mb": round(peak * 1024 / 1e6), "http_p50_ms": round(statistics.median(waits), 2)})
+
+
+PARTS = {
+    "speed": speed,
+    "accuracy": accuracy,
+    "trainer": trainer,
+    "few": few,
+    "inference": inference,
+    "serving": serving,
+}
 
 if __name__ == "__main__":
     for part in sys.argv[1:] or list(PARTS):

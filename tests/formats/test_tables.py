@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import time
 import tracemalloc
 from pathlib import Path
 
@@ -189,13 +188,11 @@ def test_one_line_of_a_gigabyte_is_refused_without_reading_it(tmp_path: Path, na
     with path.open("r+b") as handle:
         handle.truncate(1 << 30)
     tracemalloc.start()
-    started = time.monotonic()
     with pytest.raises(DataError, match=r"line 2: the line is longer than 1 MiB|a JSON file over 256 MiB"):
         read_table(path)
-    seconds, peak = time.monotonic() - started, tracemalloc.get_traced_memory()[1]
+    peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 16 << 20
-    assert seconds < 5
 
 
 def test_a_line_of_exactly_one_mebibyte_is_read(tmp_path: Path) -> None:
