@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
+
 from linnet.core.records import Decision, Model
 from linnet.core.store import Step, Store
 from linnet.core.task import Task, read_task
@@ -47,7 +49,16 @@ def entrant(made: Made, method: str, kind: str) -> Entrant:
 
 
 def make(place: Path, *, methods: Sequence[str], kinds: Sequence[str], judged: Sequence[tuple[str, str]]) -> Made:
-    """Run pull, prepare, tune and quantize; evaluate the `judged` pairs of method and kind, and the baselines."""
+    """Run pull, prepare, tune and quantize; evaluate the `judged` pairs of method and kind, and the baselines.
+
+    On one core: for matrices this small a second thread only waits.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LINNET_THREADS", "1")
+        return _make(place, methods, kinds, judged)
+
+
+def _make(place: Path, methods: Sequence[str], kinds: Sequence[str], judged: Sequence[tuple[str, str]]) -> Made:
     task = read_task(tiny_task(place / "task", tiny_encoder(place / "encoder")))
     store = Store(place / "store")
     base, _ = pull(store, task.candidates.models[0])

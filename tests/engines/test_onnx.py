@@ -85,7 +85,7 @@ def test_a_broken_file_is_refused(folder: Path, name: str, damage: str) -> None:
 
 def test_a_missing_or_broken_description_is_refused(folder: Path) -> None:
     (folder / "engine.json").write_text("{")
-    with pytest.raises(CorruptFile, match="engine.json is not valid JSON"):
+    with pytest.raises(CorruptFile, match=r"engine\.json is not valid JSON"):
         OnnxClassifier(folder)
     (folder / "engine.json").unlink()
     with pytest.raises(NotFound, match=r"engine\.json"):

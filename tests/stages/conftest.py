@@ -7,6 +7,12 @@ import pytest
 from tests.tiny_made import Made, make
 
 
+@pytest.fixture
+def one_core(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many cores as `made` was made with: what is trained and measured depends on it."""
+    monkeypatch.setenv("LINNET_THREADS", "1")
+
+
 @pytest.fixture(scope="session")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
     place = tmp_path_factory.mktemp("stages")

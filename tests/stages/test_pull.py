@@ -49,9 +49,7 @@ def test_builtin_minilm_is_the_published_one(store: Store) -> None:
 
 
 @minilm
-def test_altered_builtin_weights_are_refused(
-    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_altered_builtin_weights_are_refused(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     real, licence, source = stage._locate("builtin:minilm")
     altered = tmp_path / "altered"
     altered.mkdir()
@@ -71,7 +69,8 @@ def test_altered_builtin_weights_are_refused(
 @minilm
 def test_pulling_brings_no_heavy_library_along(tmp_path: Path) -> None:
     code = (
-        "import sys; from pathlib import Path; from linnet.core.store import Store; from linnet.stages.pull import pull;"
+        "import sys; from pathlib import Path; "
+        "from linnet.core.store import Store; from linnet.stages.pull import pull; "
         "pull(Store(Path(sys.argv[1])), 'builtin:minilm'); print(*{name.split('.')[0] for name in sys.modules})"
     )
     command = [sys.executable, "-c", code, str(tmp_path / "store")]
@@ -81,7 +80,9 @@ def test_pulling_brings_no_heavy_library_along(tmp_path: Path) -> None:
 
 def test_a_folder_says_what_it_is(store: Store, encoder: Path) -> None:
     model, step = pull(store, str(encoder))
-    assert model.path == model.name == model.source == str(encoder)
+    assert model.path == str(encoder)
+    assert model.name == f"encoder@{model.files['model.safetensors'].sha256[:8]}"
+    assert model.source == "encoder"
     assert (model.licence, model.pooling, model.max_tokens) == ("apache-2.0", "mean", 62)
     assert set(model.files) == set(NEEDED)
     assert not step.reused
@@ -133,7 +134,7 @@ def test_a_name_that_leads_nowhere_is_refused(store: Store, name: str, kind: typ
 
 def test_a_config_that_is_no_json_is_refused(store: Store, encoder: Path) -> None:
     (encoder / "config.json").write_text("{")
-    with pytest.raises(CorruptFile, match="config.json is not valid JSON"):
+    with pytest.raises(CorruptFile, match=r"config\.json is not valid JSON"):
         pull(store, str(encoder))
 
 

@@ -15,6 +15,8 @@ from linnet.stages.tune import MERGE_BOUND, tune
 from linnet.training.classify import CHECKPOINTS
 from tests.tiny_made import Made, tiny_recipe
 
+pytestmark = pytest.mark.usefixtures("one_core")
+
 
 def again(made: Made, store: Store, method: str, seed: int = 0) -> Step:
     return tune(store, made.base, made.prepared, made.labels, tiny_recipe(method, seed))
@@ -91,9 +93,7 @@ def test_the_same_seed_gives_the_same_bytes_and_another_does_not(made: Made, tmp
     assert again(made, store, "full", seed=1).sha256(name) != made.tuned["full"].sha256(name)
 
 
-def test_a_merge_that_changes_answers_is_refused(
-    made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_merge_that_changes_answers_is_refused(made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stage, "MERGE_BOUND", -1.0)
     store = Store(tmp_path / "store")
     with pytest.raises(GateFailed, match=r"merging changed a logit by .*\nThe adapter is fine"):

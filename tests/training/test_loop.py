@@ -46,7 +46,9 @@ class Linear:
     def job(self) -> Job:
         groups = [Group(self.parameters[:1], 0.05, 0.01), Group(self.parameters[1:], 0.1, 0.0)]
         rows: Callable[..., str] = lambda batch: ", ".join(str(10 + i) for i in batch)  # noqa: E731
-        return Job(groups, lambda epoch: BATCHES[epoch % 2 :] + BATCHES[: epoch % 2], self.loss_of, self.score, rows, "d")
+        return Job(
+            groups, lambda epoch: BATCHES[epoch % 2 :] + BATCHES[: epoch % 2], self.loss_of, self.score, rows, "d"
+        )
 
 
 def same(first: list[Tensor], second: list[Tensor]) -> bool:
@@ -76,8 +78,8 @@ def test_the_loss_falls(tmp_path: Path) -> None:
 
 def test_the_best_averaged_weights_are_left_in_place(tmp_path: Path) -> None:
     linear = Linear(metrics=[0.2, 0.9, 0.5, 0.9, 0.1])
-    linear_losses = train(tmp_path, linear).history
-    tied = [linear_losses[1]["validation_loss"], linear_losses[3]["validation_loss"]]
+    history = train(tmp_path, linear).history
+    tied = [history[1]["validation_loss"], history[3]["validation_loss"]]
     best = 1 if tied[0] <= tied[1] else 3  # an equal metric is decided by the lower loss
     assert same(linear.weights(), linear.scored[best])
     assert not same(linear.scored[1], linear.scored[2])
@@ -111,8 +113,10 @@ def test_interrupted_anywhere_it_goes_on_to_the_same_bits(
 
 
 def test_without_a_checkpoint_the_same_bits_too(tmp_path: Path) -> None:
-    first, second = Linear(), Linear()
-    assert facts(train(tmp_path / "a", first)) == facts(train(tmp_path / "b", second))
+    first = Linear()
+    expected = facts(train(tmp_path / "a", first))
+    second = Linear()
+    assert facts(train(tmp_path / "b", second)) == expected
     assert same(first.weights(), second.weights())
 
 
@@ -145,7 +149,8 @@ def test_a_poisoned_state_is_never_a_checkpoint(tmp_path: Path, monkeypatch: pyt
     with pytest.raises(GuardStopped):
         train(tmp_path, Linear(poison=5))
     assert [p.name for p in tmp_path.iterdir()] == ["checkpoint-2"]
-    whole, linear = Linear(), Linear()
+    whole = Linear()
     expected = facts(train(tmp_path / "whole", whole))
+    linear = Linear()
     assert facts(train(tmp_path, linear)) == expected
     assert same(linear.weights(), whole.weights())

@@ -30,7 +30,8 @@ def pack(
     """Write `specialists/<name>/<version>/`, or reuse the newest version when nothing in it would change.
 
     `draft` has version 0 and no files; `documents(full_name)` gives the report and the card for that name.
-    Returns the specialist, its folder, and whether it was there already. Raises DiskFull or StoreError.
+    Returns the specialist, its folder, and whether it was there already. Raises DiskFull or StoreError; the version
+    may then be there in whole, when only the last sync of the folder above it failed.
     """
     key = sha256_bytes(canonical([draft.lineage, draft.decision.to_json(), code_version("pipeline")]))
     with store.locked(f"specialists/{draft.name}", draft.name, on_event):

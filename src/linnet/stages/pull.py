@@ -15,6 +15,7 @@ from linnet.core.store import Step, Store
 BUILTIN = ("builtin:minilm",)
 NEEDED = ("config.json", "tokenizer.json", "model.safetensors")
 WORTH_HASHING = (*NEEDED, "1_Pooling/config.json")
+MAX_TOKENS, MIN_POSITIONS = 256, 8
 MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 ENCODERS = ("bert", "roberta", "xlm-roberta", "distilbert", "mpnet", "electra", "modernbert", "albert", "deberta-v2")
 
@@ -41,14 +42,15 @@ def pull(store: Store, name: str, on_event: OnEvent = silent) -> tuple[Model, St
         )
     config = _config(folder, name)
     model = Model(
-        name=name if name.startswith("builtin:") else str(folder),
+        # A path is this machine's business: what is packed and reported names the folder and its weights.
+        name=name if name.startswith("builtin:") else f"{folder.name}@{files['model.safetensors'].sha256[:8]}",
         kind="encoder",
         format="safetensors",
         path=str(folder),
         files=files,
         licence=licence,
         source=source,
-        max_tokens=min(256, int(config.get("max_position_embeddings", 512)) - 2),
+        max_tokens=_max_tokens(config, name),
         pooling=_pooling(folder),
     )
     inputs = {"name": name, "files": {file: entry.sha256 for file, entry in files.items()}}
@@ -72,7 +74,7 @@ def _locate(name: str) -> tuple[Path, str, str]:
     folder = Path(name).expanduser().absolute()
     if not folder.is_dir():
         raise NotFound(f"{name}: no such folder.", f"Use {BUILTIN[0]}, or the path of a safetensors folder.")
-    return folder, _licence(folder), str(folder)
+    return folder, _licence(folder), folder.name
 
 
 def _licence(folder: Path) -> str:
@@ -97,6 +99,14 @@ def _config(folder: Path, name: str) -> dict[str, Any]:
 def _pooling(folder: Path) -> Any:
     try:
         asked = json.loads((folder / "1_Pooling" / "config.json").read_text())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return "mean"
-    return "cls" if asked.get("pooling_mode_cls_token") else "mean"
+    return "cls" if isinstance(asked, dict) and asked.get("pooling_mode_cls_token") is True else "mean"
+
+
+def _max_tokens(config: dict[str, Any], name: str) -> int:
+    """How many tokens of a text are read: 256, or what the positions allow."""
+    positions = config.get("max_position_embeddings", 512)
+    if not isinstance(positions, int) or isinstance(positions, bool) or positions < MIN_POSITIONS:
+        raise InputError(f"{name}: config.json has max_position_embeddings {positions!r}, no usable number.")
+    return min(MAX_TOKENS, positions - 2)  # RoBERTa's family keeps two positions for itself
