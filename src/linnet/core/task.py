@@ -21,8 +21,6 @@ KEYS_TO_COME = {
     "budget": ("train_minutes", "energy_wh", "target"),
     "quality": (),
 }
-METHODS = ("full", "lora")
-QUANTIZATIONS = ("fp32", "int8")
 _SIZE = re.compile(r"\s*([0-9]{1,18}(?:\.[0-9]{1,18})?)\s*([A-Za-z]*)\s*")
 _UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
 

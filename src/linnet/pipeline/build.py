@@ -16,7 +16,7 @@ from linnet.core.records import Choice, Decision, Model, Specialist
 from linnet.core.store import Step, Store
 from linnet.core.task import Task, read_task
 from linnet.pipeline import report
-from linnet.pipeline.candidates import Candidate, make_baselines, make_candidates
+from linnet.pipeline.candidates import make_baselines, make_candidates
 from linnet.stages.choose import choose
 from linnet.stages.pack import model_card, pack
 from linnet.stages.prepare import prepare
@@ -158,6 +158,3 @@ def _base_lineage(base: Model) -> dict[str, str]:
         "licence": base.licence,
         "source": base.source,
     }
-
-
-__all__ = ["BuildResult", "Candidate", "build"]

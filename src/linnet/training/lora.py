@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from torch import Tensor, nn
+from torch import nn
 
 from linnet.core.errors import EngineError
 from linnet.core.files import read_json, write_json
@@ -56,7 +56,3 @@ def save(backbone: nn.Module, base_name: str, folder: Path) -> None:
     config = read_json(folder / "adapter_config.json")
     write_json(folder / "adapter_config.json", {**config, "base_model_name_or_path": base_name})
     (folder / "README.md").unlink(missing_ok=True)
-
-
-def trainable(module: nn.Module) -> list[Tensor]:
-    return [parameter for parameter in module.parameters() if parameter.requires_grad]
