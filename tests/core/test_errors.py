@@ -28,6 +28,7 @@ CODES = {
     "DataError": 2,
     "NameInvalid": 2,
     "NotFound": 2,
+    "ContextExceeded": 2,
     "GuardStopped": 3,
     "ResourceMissing": 4,
     "DiskFull": 4,
@@ -36,6 +37,9 @@ CODES = {
     "StoreBusy": 1,
     "GateFailed": 1,
     "EngineError": 1,
+    "ModelBusy": 1,
+    "HubError": 1,
+    "ModelFileError": 1,
     "Interrupted": 1,  # of the class; each one carries its own
 }
 

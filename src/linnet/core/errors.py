@@ -5,6 +5,7 @@ LinnetError                 exit 1   the operation failed
 │   ├── TaskError                    task.toml is wrong
 │   ├── DataError                    the examples are wrong
 │   ├── NameInvalid                  a name breaks the grammar
+│   ├── ContextExceeded              a prompt has more tokens than the context
 │   └── NotFound                     no such model, dataset, specialist
 ├── GuardStopped            exit 3   training stopped by a guard (NaN, divergence)
 ├── ResourceMissing         exit 4   memory, disk, library or device is missing
@@ -12,8 +13,11 @@ LinnetError                 exit 1   the operation failed
 ├── StoreError              exit 1   the store is damaged or held
 │   ├── CorruptFile                  a file's hash is not the one in its record
 │   └── StoreBusy                    somebody else holds the lock
+├── HubError                exit 1   a hub cannot be reached, or broke a rule of pulling
+├── ModelFileError          exit 1   a model file breaks a rule of its format, or is not safe to open
 ├── GateFailed              exit 1   a parity gate between two stages failed
 ├── EngineError             exit 1   a model could not be loaded or run
+│   └── ModelBusy                    requests are running on it
 └── Interrupted             exit 130 or 143
 """
 
@@ -63,6 +67,19 @@ class NotFound(InputError):
     pass
 
 
+class ContextExceeded(InputError):
+    """A prompt that does not fit. `prompt_tokens` is what it has (or `at_least` has), `limit` the whole context."""
+
+    def __init__(self, prompt_tokens: int, limit: int, *, at_least: bool = False) -> None:
+        count = f"at least {prompt_tokens}" if at_least else str(prompt_tokens)
+        super().__init__(
+            f"The prompt has {count} tokens; the context is {limit} and must also hold the answer.",
+            "Shorten the prompt, or load the model with a larger context. Nothing was cut.",
+        )
+        self.prompt_tokens = prompt_tokens
+        self.limit = limit
+
+
 class GuardStopped(LinnetError):
     exit_code = 3
 
@@ -87,11 +104,27 @@ class StoreBusy(StoreError):
     pass
 
 
+class HubError(LinnetError):
+    pass
+
+
+class ModelFileError(LinnetError):
+    """A model file that will not be opened. `field` names the header field, tensor or file at fault."""
+
+    def __init__(self, field: str, message: str, hint: str = "") -> None:
+        super().__init__(message, hint)
+        self.field = field
+
+
 class GateFailed(LinnetError):
     pass
 
 
 class EngineError(LinnetError):
+    pass
+
+
+class ModelBusy(EngineError):
     pass
 
 

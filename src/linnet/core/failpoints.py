@@ -13,6 +13,10 @@ import signal
 from collections import Counter
 
 NAMES = (
+    "blob.fsync",
+    "blob.link",
+    "blob.rename",
+    "blob.write",
     "files.write",
     "files.fsync",
     "files.rename",
@@ -20,8 +24,11 @@ NAMES = (
     "checkpoint.payload",
     "checkpoint.manifest",
     "checkpoint.publish",
+    "hub.receive",
+    "import.copy",
     "record.write",
     "train.step",
+    "view.publish",
 )
 
 _hits: Counter[str] = Counter()

@@ -54,3 +54,37 @@ def lock(path: Path, what: str, wait_s: float, on_event: OnEvent = silent) -> It
         yield
     finally:
         os.close(descriptor)
+
+
+@contextmanager
+def hold(path: Path, what: str, wait_s: float = 10) -> Iterator[None]:
+    """Hold `path` together with others: what is in use and must not be removed. Raises StoreBusy after `wait_s`."""
+    with _flock(path, fcntl.LOCK_SH, f"{what} is being removed.", wait_s):
+        yield
+
+
+@contextmanager
+def alone(path: Path, what: str) -> Iterator[None]:
+    """Hold `path` while nobody else does, without waiting. Raises StoreBusy when somebody does."""
+    with _flock(path, fcntl.LOCK_EX, f"{what} is in use.", 0):
+        yield
+
+
+@contextmanager
+def _flock(path: Path, mode: int, problem: str, wait_s: float) -> Iterator[None]:
+    with os_errors(path, "Locking"):
+        make_folder(path.parent)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        deadline = time.monotonic() + wait_s
+        while True:
+            try:
+                fcntl.flock(descriptor, mode | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() >= deadline:
+                    raise StoreBusy(problem, "Stop what uses it, and run the same command again.") from None
+                time.sleep(0.05)
+        yield
+    finally:
+        os.close(descriptor)

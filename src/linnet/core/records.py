@@ -5,9 +5,9 @@ Equal content is an equal value. Nothing here opens a file.
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 
 class Record(BaseModel):
@@ -44,7 +44,12 @@ class Run(Record):
 
 
 class Model(Record):
-    """A base model as it lies on the disk. `path` is where; the rest is what."""
+    """A model as it lies on the disk, ready to be opened.
+
+    `path` is the folder, or for GGUF the file (of a split set: its first part). `files` may be empty for a GGUF
+    named by its path: hashing it takes as long as reading it. `max_tokens` is what is read of a text, or a decoder's
+    context; 0 where unknown. `digest` names its place in the store, empty elsewhere; `report` is the check's.
+    """
 
     name: str
     kind: Literal["encoder", "decoder"]
@@ -54,7 +59,63 @@ class Model(Record):
     licence: str
     source: str
     max_tokens: int
-    pooling: Literal["mean", "cls"]
+    pooling: Literal["mean", "cls"] = "mean"
+    digest: str = ""
+    report: dict[str, Any] = {}
+
+
+class ModelFile(Record):
+    """One file of a model in the store.
+
+    place: "blob" lies in the store; "linked" too, as another name of somebody's file on the same disk;
+    "reference" stays at `path`. `mtime_ns` is when it was last written: a change is looked into at the next load.
+    """
+
+    sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+    size_bytes: Annotated[int, Field(ge=0)]
+    mtime_ns: int
+    place: Literal["blob", "linked", "reference"]
+    path: str = ""
+
+
+class Provenance(Record):
+    """Where a model came from. `commit` is what `revision` meant on that day."""
+
+    source: str
+    url: str = ""
+    repo: str = ""
+    quant: str = ""
+    revision: str = ""
+    commit: str = ""
+
+
+class Manifest(Record):
+    """A model of the store: `models/<name>/<tag>.json`. Written last, so that every file it names is whole.
+
+    `entry` is the file the engine opens; empty where it opens the folder. `report` is what the check said.
+    """
+
+    schema_version: Literal[1] = 1
+    name: str
+    tag: str
+    kind: Literal["encoder", "decoder"]
+    format: Literal["safetensors", "gguf"]
+    entry: str
+    files: dict[str, ModelFile]
+    licence: str
+    provenance: Provenance
+    max_tokens: int
+    pooling: Literal["mean", "cls"] = "mean"
+    report: dict[str, Any]
+    created: str
+
+    @property
+    def full_name(self) -> str:
+        return f"{self.name}:{self.tag}"
+
+    @property
+    def size_bytes(self) -> int:
+        return sum(file.size_bytes for file in self.files.values())
 
 
 class Example(Record):

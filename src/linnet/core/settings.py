@@ -16,6 +16,7 @@ class Setting:
     default: str
     meaning: str
     is_number: bool = False
+    is_secret: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +27,7 @@ class SettingValue:
     meaning: str
 
 
-SETTINGS = (
+OWN = (
     Setting("LINNET_HOME", "", "Folder of the store. Empty: the platform's data folder."),
     Setting("LINNET_HOST", "127.0.0.1", "Address that `linnet serve` binds."),
     Setting("LINNET_PORT", "11500", "Port that `linnet serve` binds.", is_number=True),
@@ -36,6 +37,24 @@ SETTINGS = (
     Setting("LINNET_LOADED", "4", "Specialists that `linnet serve` keeps in memory.", is_number=True),
     Setting("LINNET_FAILPOINTS", "", "Faults to inject, for tests only (see core/failpoints.py)."),
 )
+# What `linnet pull` reads. The last two are the hub's own names, honoured because people have them set.
+HUB = (
+    Setting("LINNET_HUB", "", "Address of the hub or of an internal mirror. Empty: the public hub."),
+    Setting("LINNET_HUB_HOSTS", "", "More hosts that this hub may send a download to, with commas between."),
+    Setting("LINNET_OFFLINE", "", "Any text but 0: no command goes to a hub."),
+    Setting("HF_HUB_OFFLINE", "", "The same as LINNET_OFFLINE."),
+    Setting(
+        "HF_TOKEN", "", "Token for gated repositories; sent to the hub itself and to no other host.", is_secret=True
+    ),
+)
+# How a model that writes text is loaded, where a command does not say.
+ENGINE = (
+    Setting("LINNET_CONTEXT", "4096", "Tokens of a prompt and its answer together, at most.", is_number=True),
+    Setting("LINNET_SLOTS", "2", "Requests that one loaded model answers at once.", is_number=True),
+    Setting("LINNET_KEEP_ALIVE_S", "300", "Seconds that an unused model stays in memory.", is_number=True),
+)
+GROUPS = {"own": OWN, "hub": HUB, "engine": ENGINE}
+SETTINGS = (*OWN, *HUB, *ENGINE)
 _BY_NAME = {setting.name: setting for setting in SETTINGS}
 
 
@@ -57,6 +76,11 @@ def get_number(name: str) -> float:
             f"Unset it, or set it to e.g. {_BY_NAME[name].default}.",
         )
     return number
+
+
+def offline() -> bool:
+    """Whether the environment forbids going to a hub."""
+    return any(get(name).lower() not in ("", "0", "false", "no") for name in ("LINNET_OFFLINE", "HF_HUB_OFFLINE"))
 
 
 def home() -> Path:
@@ -83,5 +107,7 @@ def table() -> list[SettingValue]:
     for setting in SETTINGS:
         source = "environment" if os.environ.get(setting.name) else "default"
         value = str(home()) if setting.name == "LINNET_HOME" else get(setting.name)
+        if setting.is_secret and value:
+            value = "(set, not shown)"
         rows.append(SettingValue(setting.name, value, source, setting.meaning))
     return rows
