@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from linnet.core.records import Decision
+from linnet.engines.generation import Cancel, GenerateRequest, Generation, Message, Piece
 
 Array = NDArray[np.float32]
 
@@ -25,6 +26,40 @@ class Classifier(Protocol):
 
     def token_counts(self, texts: Sequence[str]) -> list[int]:
         """Length of each text in tokens, special tokens included, before any cutting."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class Decoder(Protocol):
+    """A model that writes text. Safe to use from many threads; `has_template` says whether it takes messages."""
+
+    has_template: bool
+
+    @property
+    def context(self) -> int:
+        """Tokens that a prompt and its answer may have together."""
+        ...
+
+    def generate(self, request: GenerateRequest, cancel: Cancel | None = None) -> Iterator[Piece | Generation]:
+        """Pieces of text, then one Generation. The request is checked before this returns.
+
+        Raises InputError, ContextExceeded, ResourceMissing or EngineError.
+        """
+        ...
+
+    def tokenize(self, text: str, *, add_special: bool = False, control_tokens: bool = False) -> list[int]:
+        """Token ids; without `control_tokens` no id stands for a control token that the text spells out."""
+        ...
+
+    def detokenize(self, ids: Sequence[int]) -> str: ...
+
+    def apply_template(self, messages: Sequence[Message], *, thinking: bool | None = None) -> str:
+        """The chat as one text, ready for the answer. Raises InputError where there is no template."""
+        ...
+
+    def embed(self, texts: Sequence[str]) -> Array:
+        """Unit vectors, shape (texts, width)."""
         ...
 
     def close(self) -> None: ...

@@ -20,6 +20,7 @@ from linnet.core.settings import threads
 from linnet.engines.base import Array
 
 MODEL, TOKENIZER, ENGINE = "model.onnx", "tokenizer.json", "engine.json"
+ENGINE_FOLDER = "engine"  # where a specialist's bundle keeps them
 TOKENS_PER_BATCH = 512  # what one core works on; more only takes memory
 SPREAD_TEXTS = 16  # from here on, batches side by side on one core each beat one batch on every core
 
@@ -113,7 +114,9 @@ def _session(model: str, thread_count: int) -> Any:
     options.intra_op_num_threads = thread_count
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    # Threads wait for each other busily for a moment: an operator on one short text takes less time than waking a
+    # thread does. They sleep soon after, so that an idle server takes no processor time.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "1")
     return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
