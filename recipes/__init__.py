@@ -1,0 +1,1 @@
+"""How Linnet's own small models are made."""

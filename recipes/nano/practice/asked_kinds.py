@@ -1,0 +1,77 @@
+"""The named kinds of arguments that `catalogue.shaped` refers to."""
+
+# ruff: noqa: E501 - a template stands on one line
+
+from __future__ import annotations
+
+from . import asked as a
+from . import made
+from .asked import Kind, flag, option
+from .words import places, things
+
+LIST = "array of strings"
+KINDS: dict[str, Kind] = {
+    "who_list": Kind(a.people, LIST, a.WITH),
+    "extras": Kind(a.foods, LIST, a.WITH),
+    "when_day": Kind(a.date_near(True), "YYYY-MM-DD", a.WHEN, dated=True),
+    "past_day": Kind(a.date_near(False), "YYYY-MM-DD", a.WHEN, dated=True),
+    "when_time": Kind(a.time_of_day, "HH:MM", a.TIME),
+    "stamp": Kind(a.stamp, "YYYY-MM-DDTHH:MM", a.WHEN, dated=True),
+    "span": Kind(a.minutes, "integer, minutes", a.SPAN),
+    "span_s": Kind(a.seconds, "integer, seconds", a.SPAN),
+    "share": Kind(a.percent, "integer 0-100, percent", a.SHARE),
+    "grams": Kind(a.grams, "integer, grams", a.AMOUNT),
+    "volume": Kind(a.millilitres, "integer, millilitres", a.AMOUNT),
+    "cents": Kind(a.cents, "integer, cents", a.PAY),
+    "limit": Kind(a.count("euros", 900), "integer", a.LIMIT),
+    "persons": Kind(a.count("people"), "integer 1-12", a.FOR),
+    "copies": Kind(a.count("copies", 60), "integer", a.MANY),
+    "count_pages": Kind(a.count("pages", 90), "integer", a.MANY),
+    "rooms": Kind(a.count("rooms", 7), "integer 1-7", a.WITH),
+    "stars": Kind(a.count("stars", 5), "integer 1-5", a.MANY),
+    "first_n": Kind(a.count("files", 50), "integer", a.LIMIT),
+    "at_company": Kind(a.plain(made.company), "string", a.phrases("at {x} / at {x} / the place is {x} / {x} is the one / over at {x}")),
+    "of_company": Kind(a.plain(made.company), "string", a.phrases("of the {x} project / in project {x} / project {x} / for project {x} / it is the project {x}")),
+    "to_company": Kind(a.plain(made.company), "string", a.TO),
+    "recipient": Kind(a.plain(made.person), "string", a.FOR),
+    "for_person": Kind(a.plain(made.first), "string", a.FOR),
+    "with_person": Kind(a.plain(made.first), "string", a.WITH),
+    "to_city": Kind(a.from_pool(places.CITY), "string", a.TO),
+    "from_city": Kind(a.from_pool(places.CITY), "string", a.FROM),
+    "in_city": Kind(a.from_pool(places.CITY), "string", a.IN),
+    "in_subject": Kind(a.from_pool(things.SUBJECT), "string", a.IN),
+    "in_colour": Kind(a.from_pool(things.COLOUR), "string", a.IN),
+    "of_food": Kind(a.from_pool(things.FOOD), "string", a.NAMED),
+    "the_item": Kind(a.plain(made.thing), "string", a.NAMED),
+    "titled": Kind(a.plain(lambda d: f"The {d.pick(things.QUALITY)} {d.pick(things.JOB)}".title()), "string", a.NAMED),
+    "labelled": Kind(a.plain(made.thing), "string", a.NAMED),
+    "channel": Kind(a.plain(lambda d: "#" + made.pseudo(d)), "string", a.TO),
+    "file": Kind(a.plain(made.path), "string", a.NAMED),
+    "ref": Kind(a.plain(made.code), "string", a.phrases("reference {x} / quoting {x} / it has the number {x} / under the reference {x} / ref {x}")),
+    "saying": Kind(a.plain(lambda d: made.action(d) if d.chance(0.6) else d.piece(3, 8)), "string", a.WORDS),
+    "chore": Kind(a.plain(made.action), "string", a.WORDS),
+    "flag_online": flag("online / over video / as a video call / on the net", "in person / face to face / on site / not online"),
+    "flag_insured": flag("with insurance / insured / insure it / cover it against loss", "without insurance / not insured / no cover / skip the insurance"),
+    "flag_zip": flag("zipped / compress it / packed as an archive / squeeze it into a zip", "not zipped / uncompressed / no archive / leave it unpacked"),
+    "flag_copy": flag("keep the original / save a copy first / hold on to the old one / leave the old one there", "overwrite the original / no copy / replace the old one / throw the old one out"),
+    "flag_public": flag("everyone may see it / make it public / visible to all / show it to the world", "keep it private / only for me / hide it from others / not public"),
+    "flag_border": flag("with a border / add a frame around / framed in white / give them a rim", "borderless / without a border / no frame / edge to edge"),
+    "flag_desc": flag("biggest first / descending / from top to bottom / last to first", "smallest first / ascending / from bottom to top / first to last"),
+    "flag_furnished": flag("furnished / with furniture / beds and tables included / fully fitted out", "unfurnished / without furniture / empty rooms / nothing in it"),
+    "seating": option("outside: on the terrace, in the open air, in the garden; inside: indoors, under a roof, not in the open; bar: at the counter, by the drinks, on a bar stool"),
+    "speed": option("standard: the normal way, regular delivery, nothing special; express: as fast as possible, urgently, the quick way; economy: the cheap way, slowly, whatever costs least"),
+    "size": option("S: small, the little one, tiny; M: medium, middle-sized, the usual size; L: large, big, the huge one"),
+    "flavour": option("chocolate: with cocoa, the dark brown kind, chocolatey; lemon: citrus, the sour yellow kind, lemony; vanilla: the plain pale kind, with vanilla pods, vanilla-flavoured"),
+    "level": option("beginner: from scratch, for a starter, no prior knowledge; intermediate: not quite new, some experience, halfway there; advanced: for an expert, very experienced, top level"),
+    "transport": option("train: by rail, on the railway, with the train; bus: by coach, on a bus, with the bus; car: driving myself, by road in my own vehicle, at the wheel; plane: by air, flying, with an airline"),
+    "format": option("pdf: as a PDF, for the printer, portable document; csv: comma-separated, rows and commas, as CSV; xlsx: for Excel, as a spreadsheet, an Excel sheet; html: for the browser, as a web page, in HTML"),
+    "quality": option("poor: badly, restless, awake half the night; fair: so-so, not too bad, all right; good: like a log, very well, deeply"),
+    "drink": option("water: from the tap, plain water, mineral water; coffee: an espresso, coffee with milk, a black brew; tea: green tea, a herbal infusion, a cup of Earl Grey; juice: squeezed oranges, apple juice, something fruity"),
+    "paper": option("glossy: shiny, with a shine, high gloss; matte: dull, without shine, mat; canvas: on cloth, linen-like, on woven fabric"),
+    "payment": option("card: with my Visa, by credit card, on plastic; cash: in notes and coins, with real money, in cash; transfer: from the bank, by wire, bank to bank"),
+    "category": option("food: groceries, a meal, lunch; travel: a train ride, hotel and flight, a taxi; office: paper and pens, printer ink, desk supplies; fun: a concert, a cinema night, games"),
+    "sortkey": option("name: alphabetically, from A to Z, by title; date: by age, by when they were made, chronologically; size: by how big they are, by bytes, by disk space"),
+    "fare": option("adult: full price, grown-ups, the ordinary fare; child: for kids, half price, under twelve; senior: pensioners, over 65, retired people"),
+    "exercise": option("running: a jog, a run, on the treadmill; cycling: on the bike, pedalling, a ride; rowing: on the rower, with oars, a row; yoga: stretches on the mat, sun salutations, poses"),
+    "intensity": option("low: easy, gentle, relaxed; medium: moderate, in between, not too hard; high: hard, all out, as tough as it gets"),
+}  # fmt: skip
