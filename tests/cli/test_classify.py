@@ -99,6 +99,7 @@ def test_too_long_is_refused_with_its_line_or_cut_and_said(
     feed(monkeypatch, data)
     with pytest.raises(InputError, match="line 301: the text has 52 tokens; support:1 reads at most 32"):
         classify("support")
+    assert len(rows(capsys.readouterr().out)) == 300
     feed(monkeypatch, data)
     classify("support", truncate=True, as_json=True)
     shown = capsys.readouterr()

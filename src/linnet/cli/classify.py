@@ -139,6 +139,8 @@ def _print_batch(specialists: Specialists, model: str, batch: list[Row], *, trun
     try:
         found = specialists.classify(model, [row.text for row in batch], truncate=truncate)
     except TextTooLong as error:
+        if error.index:  # the texts before it are answered first, as they are when a row cannot be read
+            _print_batch(specialists, model, batch[: error.index], truncate=truncate, as_json=as_json)
         raise InputError(
             f"{batch[error.index].place}: the text has {error.tokens} tokens; {model} reads at most {error.limit}.",
             "Shorten it, or use --truncate: then only its start is read.",

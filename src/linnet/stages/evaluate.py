@@ -21,7 +21,7 @@ from linnet.core.store import Step, Store, verify_files
 from linnet.engines.base import predict, softmax
 from linnet.engines.hardware import machine
 from linnet.engines.measure import measure
-from linnet.engines.onnx import OnnxClassifier
+from linnet.engines.onnx import ENGINE_FOLDER, OnnxClassifier
 from linnet.formats.tables import read_table
 from linnet.metrics import calibration
 from linnet.metrics.classification import confusion_matrix, estimate, per_class
@@ -212,7 +212,7 @@ def evaluate_file(
     examples = examples_of(table, Rules(input=source, output=target), str(file))
     labels, texts = specialist.decision.labels, [e.text for e in examples]
     true = indices(examples, labels)
-    classifier = OnnxClassifier(folder / "engine")
+    classifier = OnnxClassifier(folder / ENGINE_FOLDER)
     logits = classifier.logits(texts)
     cut = sum(count > classifier.max_tokens for count in classifier.token_counts(texts))
     shares = softmax(logits, specialist.decision.temperature)

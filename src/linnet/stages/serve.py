@@ -19,11 +19,10 @@ from linnet.core.errors import CorruptFile, EngineError, InputError
 from linnet.core.records import Specialist
 from linnet.core.store import Store, verify_files
 from linnet.engines.base import Answer, Array, Classifier, answers
-from linnet.engines.onnx import OnnxClassifier
+from linnet.engines.onnx import ENGINE_FOLDER, OnnxClassifier
 
 MAX_TEXTS = 2048
 MAX_CHARACTERS = 100_000
-ENGINE_FOLDER = "engine"
 
 
 class TextTooLong(InputError):
