@@ -19,7 +19,21 @@ from linnet.core.store import RECORD, Store
 from linnet.version import __version__
 from tests.tiny import tiny_specialist
 
-VERBS = ("build", "data", "evaluate", "classify", "serve", "list", "show", "rm", "doctor", "settings")
+VERBS = (
+    "build",
+    "data",
+    "evaluate",
+    "classify",
+    "serve",
+    "list",
+    "show",
+    "rm",
+    "cp",
+    "pull",
+    "import",
+    "doctor",
+    "settings",
+)
 HEAVY = {"torch", "numpy", "pydantic", "transformers", "onnxruntime", "polars", "sklearn", "fastapi", "tokenizers"}
 MODULES = """
 import json, sys

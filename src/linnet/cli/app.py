@@ -4,7 +4,23 @@ from __future__ import annotations
 
 import typer
 
-from linnet.cli import build, classify, data, doctor, evaluate, list_, rm, serve, settings, show
+from linnet.cli import (
+    build,
+    check,
+    classify,
+    cp,
+    data,
+    doctor,
+    evaluate,
+    import_,
+    list_,
+    pull,
+    rm,
+    run,
+    serve,
+    settings,
+    show,
+)
 from linnet.version import __version__
 
 app = typer.Typer(
@@ -17,11 +33,16 @@ app = typer.Typer(
 app.command("build")(build.build)
 app.add_typer(data.app, name="data")
 app.command("evaluate")(evaluate.evaluate)
+app.command("check")(check.check)
 app.command("classify")(classify.classify)
 app.command("serve")(serve.serve)
+app.command("run")(run.run)
+app.command("pull")(pull.pull)
+app.command("import")(import_.import_)
 app.command("list")(list_.list_)
 app.command("show")(show.show)
 app.command("rm")(rm.rm)
+app.command("cp")(cp.cp)
 app.command("doctor")(doctor.doctor)
 app.command("settings")(settings.settings)
 

@@ -48,6 +48,10 @@ class Decoder(Protocol):
         """
         ...
 
+    def prompt_ids(self, request: GenerateRequest) -> list[int]:
+        """The request's prompt as token ids. Raises InputError."""
+        ...
+
     def tokenize(self, text: str, *, add_special: bool = False, control_tokens: bool = False) -> list[int]:
         """Token ids; without `control_tokens` no id stands for a control token that the text spells out."""
         ...

@@ -105,7 +105,7 @@ def _class(members: Any) -> str:
         if code is codes.LITERAL:
             inside += "" if not negated and _is_special(value) else _escaped(value)
         elif code is codes.RANGE:
-            inside += _range(*value, negated)
+            inside += _range(value[0], value[1], negated)
         elif code is codes.CATEGORY:
             if str(value) not in _CATEGORIES:
                 raise InputError("json_schema: a pattern uses \\D, \\W or \\S, which cannot be enforced.")

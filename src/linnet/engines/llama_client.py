@@ -147,6 +147,6 @@ class EventStream:
             raise EngineError("The engine sent an event that is not JSON.") from error
         if not isinstance(event, dict):
             raise EngineError("The engine sent an event that is not an object.")
-        if isinstance(error := event.get("error"), dict):
-            _raise_error(500 if error.get("code") != 400 else 400, error)
+        if isinstance(said := event.get("error"), dict):
+            _raise_error(500 if said.get("code") != 400 else 400, said)
         return event

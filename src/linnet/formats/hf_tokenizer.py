@@ -82,7 +82,7 @@ def _size(files: dict[str, Path], found: dict[str, Any]) -> int:
 
 def folder_template(files: dict[str, Path], odd: list[str]) -> TemplateReport | None:
     """The template of the folder, from where transformers would take it; one bad variant spoils all."""
-    sources = _sources(files)
+    sources = template_sources(files)
     found: TemplateReport | None = None
     for where, source in sources.items():
         report = check_template(source)
@@ -95,7 +95,8 @@ def folder_template(files: dict[str, Path], odd: list[str]) -> TemplateReport | 
     return found
 
 
-def _sources(files: dict[str, Path]) -> dict[str, str]:
+def template_sources(files: dict[str, Path]) -> dict[str, str]:
+    """Every chat template of a folder, unchecked, by where it stands; transformers takes the first."""
     if "chat_template.jinja" in files:
         path = files["chat_template.jinja"]
         with os_errors(path, "Reading"), path.open("rb") as handle:

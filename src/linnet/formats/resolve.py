@@ -17,11 +17,13 @@ from linnet.core.models import from_hub, model_names, read_manifest, write_manif
 from linnet.core.names import GRAMMAR, parse_hub_name
 from linnet.core.records import FileEntry, Manifest, Model, ModelFile
 from linnet.core.store import Store
+from linnet.formats.builtin import OURS, our_model
 from linnet.formats.model_check import check_model
 from linnet.formats.model_facts import encoder_tokens, kind_of, licence_of, plain_licence, pooling_of, read_config
 from linnet.formats.model_report import ModelReport
 
-BUILTIN = ("builtin:minilm",)
+MINILM = "builtin:minilm"
+BUILTIN = (MINILM, *OURS)
 NEEDED = ("config.json", "tokenizer.json", "model.safetensors")
 WORTH_HASHING = (*NEEDED, "1_Pooling/config.json")
 MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
@@ -44,7 +46,7 @@ def resolve_model(store: Store, name: str, *, paths: bool = True) -> Model:
         if not paths:
             raise NameInvalid(f"{name[:80]!r} is not a valid model name.", GRAMMAR)
         return path_model(Path(name).expanduser().absolute(), name)
-    if paths and name not in _bare_names(store) and Path(name).exists():
+    if paths and name not in _bare_names(store) and _exists(Path(name)):
         return path_model(Path(name).absolute(), name)
     return open_manifest(store, read_manifest(store, name))
 
@@ -52,6 +54,13 @@ def resolve_model(store: Store, name: str, *, paths: bool = True) -> Model:
 def looks_like_path(name: str) -> bool:
     """Whether a name can only be a path: it has a slash, or begins with a dot or a tilde."""
     return "/" in name or name.startswith((".", "~"))
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # a name too long for this disk, a folder that may not be read
+        return False
 
 
 def _bare_names(store: Store) -> set[str]:
@@ -149,7 +158,9 @@ def _again(manifest: Manifest) -> str:
 
 def builtin_model(name: str) -> Model:
     """A model that comes with a package. Raises NotFound, ResourceMissing, or CorruptFile for altered weights."""
-    if name not in BUILTIN:
+    if name.startswith(OURS):
+        return our_model(name)
+    if name != MINILM:
         raise NotFound(f"There is no built-in model {name!r}.", f"Known: {', '.join(BUILTIN)}.")
     folder = _minilm_folder()
     model = encoder_model(folder, name, "Apache-2.0", "sentence-transformers/all-MiniLM-L6-v2")
@@ -196,7 +207,7 @@ def hashed(path: Path) -> FileEntry:
 
 def path_model(path: Path, name: str) -> Model:
     """The model at a path: a GGUF file, or a safetensors folder. Hashes the files of a folder, not a GGUF file."""
-    if not path.exists():
+    if not _exists(path):
         raise NotFound(f"{name}: no such file or folder.", f"Use {BUILTIN[0]}, a path, or a name of `linnet list`.")
     report = check_model(path)
     if report.kind != "model":

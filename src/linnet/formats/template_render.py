@@ -1,0 +1,104 @@
+"""Render a chat template that passed the check: sandboxed, without network, clock or files.
+
+What transformers gives a template, this gives too (trimmed blocks, loop controls, `tojson`, `raise_exception`,
+`strftime_now`), so that the text is the same.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from linnet.core.errors import InputError, ModelFileError
+from linnet.formats.chat_template import check_template
+from linnet.formats.hf_folder import read_folder
+from linnet.formats.hf_tokenizer import template_sources
+
+if TYPE_CHECKING:
+    from jinja2 import Template
+
+# Templates may write the day. A fixed one, so that the same rows are the same tokens on every day.
+DAY = datetime(2024, 7, 26, tzinfo=UTC)
+VARIABLES = ("bos_token", "eos_token", "pad_token", "unk_token")
+
+
+@dataclass(frozen=True)
+class ChatTemplate:
+    """A template and the names of tokens it may use. Raises ModelFileError when it may not be used."""
+
+    source: str
+    tokens: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        report = check_template(self.source)
+        if not report.ok:
+            raise ModelFileError("chat_template", report.refusal, "Give another template, or take another model.")
+
+    @cached_property
+    def _compiled(self) -> Template:
+        return _compile(self.source)
+
+    def render(self, messages: Sequence[tuple[str, str]], *, add_generation_prompt: bool = False) -> str:
+        """The text of (role, content) pairs. Raises InputError with the template's own complaint."""
+        from jinja2 import TemplateError
+
+        turns = [{"role": role, "content": content} for role, content in messages]
+        try:
+            return self._compiled.render(messages=turns, add_generation_prompt=add_generation_prompt, **self.tokens)
+        except (TemplateError, TypeError, ValueError, KeyError, IndexError, AttributeError, RecursionError) as error:
+            raise InputError(f"the chat template refuses these messages: {str(error)[:300]}") from error
+
+
+def folder_template(folder: Path) -> ChatTemplate:
+    """The template of a Hugging Face folder. Raises ModelFileError when it has none, or one that may not be used."""
+    found = read_folder(folder)
+    sources = template_sources(found.files)
+    if not sources:
+        raise ModelFileError(
+            "chat_template", f"{folder} has no chat template.", "Put a chat_template.jinja into the folder."
+        )
+    settings = found.json("tokenizer_config.json")
+    tokens = {name: _text(settings.get(name)) for name in VARIABLES}
+    named = [source for where, source in sources.items() if where.endswith("(default)")]
+    return ChatTemplate((named or list(sources.values()))[0], {n: text for n, text in tokens.items() if text})
+
+
+def _text(token: Any) -> str:
+    """A token's text; some files write an object."""
+    found = token.get("content") if isinstance(token, dict) else token
+    return found if isinstance(found, str) else ""
+
+
+def _compile(source: str) -> Template:
+    from jinja2 import TemplateError
+    from jinja2.ext import Extension
+    from jinja2.nodes import Node
+    from jinja2.parser import Parser
+    from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+    class Generation(Extension):
+        tags = {"generation"}  # noqa: RUF012 - jinja2 wants it so
+
+        def parse(self, parser: Parser) -> list[Node]:
+            next(parser.stream)
+            return parser.parse_statements(("name:endgeneration",), drop_needle=True)
+
+    def refuse(message: Any) -> None:
+        raise TemplateError(str(message))
+
+    def as_json(value: Any, ensure_ascii: bool = False, indent: int | None = None, **options: Any) -> str:
+        # jinja2's own escapes < and > for web pages, which no model was trained on.
+        return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent, **options)
+
+    environment = ImmutableSandboxedEnvironment(
+        trim_blocks=True, lstrip_blocks=True, extensions=[Generation, "jinja2.ext.loopcontrols"]
+    )
+    environment.filters["tojson"] = as_json
+    environment.globals["raise_exception"] = refuse
+    environment.globals["strftime_now"] = DAY.strftime
+    return environment.from_string(source)
