@@ -9,7 +9,7 @@ from pathlib import Path
 __version__ = "0.1.0"
 
 
-STAGE_ROOMS = ("core", "formats", "text", "metrics", "engines", "training", "stages")
+STAGE_ROOMS = ("core", "formats", "text", "metrics", "engines", "hub", "training", "stages")
 
 
 @functools.cache

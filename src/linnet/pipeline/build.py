@@ -20,7 +20,7 @@ from linnet.pipeline.candidates import make_baselines, make_candidates
 from linnet.stages.choose import choose
 from linnet.stages.pack import model_card, pack
 from linnet.stages.prepare import prepare
-from linnet.stages.pull import pull
+from linnet.stages.pull import PullOptions, pull
 from linnet.version import code_version
 
 
@@ -67,7 +67,7 @@ def build(task: Task | str | Path, store: Store | None = None, on_event: OnEvent
     started = time.monotonic()
     task = task if isinstance(task, Task) else read_task(Path(task))
     store = store or Store()
-    bases = [pull(store, name, on_event) for name in task.candidates.models]
+    bases = [pull(store, name, on_event, PullOptions(kind="encoder")) for name in task.candidates.models]
     prepared = prepare(store, task, on_event)
     decision = _decision(task, prepared)
     baselines = make_baselines(store, prepared, decision, on_event)
