@@ -1,6 +1,6 @@
 """What the base model can do, measured: bits per byte beside a 5-gram model, grammar pairs, practice in unseen forms.
 
-    python -m recipes.nano.evaluate --model src/linnet/builtin/nano --data .nano/data --json out.json
+python -m recipes.nano.evaluate --model src/linnet/builtin/nano --data .nano/data --json out.json
 """
 
 from __future__ import annotations

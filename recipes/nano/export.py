@@ -1,6 +1,6 @@
 """Write a trained model as it is shipped: config, bf16 weights, tokenizer, chat template, card and checksums.
 
-    python -m recipes.nano.export --size nano --out .nano --to src/linnet/builtin/nano
+python -m recipes.nano.export --size nano --out .nano --to src/linnet/builtin/nano
 """
 
 from __future__ import annotations
@@ -14,10 +14,11 @@ from typing import Any
 import torch
 
 from linnet.core.files import read_json, sha256_file, write_json
+from linnet.engines.convert import hf_to_gguf
+from linnet.formats.builtin import GGUF, SUMS
 from linnet.training import checkpoints
 from recipes.nano.shape import SHAPES, Shape, recipe_id
 
-SUMS = "sha256.json"
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
 
 
@@ -49,6 +50,7 @@ def export(shape: Shape, out: Path, to: Path) -> None:
     (to / "generation_config.json").unlink(missing_ok=True)
     for name in TOKENIZER_FILES:
         shutil.copyfile(out / "data" / "tokenizer" / name, to / name)
+    hf_to_gguf(to, to / GGUF, "Q8_0")
     write_sums(to)
 
 
