@@ -20,7 +20,7 @@ from typing import Any
 import torch
 
 from linnet.core.events import Event
-from linnet.core.files import sha256_bytes, sha256_file
+from linnet.core.files import canonical, sha256_bytes, sha256_file
 from linnet.text.conversations import Chat, Columns, read_chats
 from linnet.training import decoder_folder
 from linnet.training.decoder import train_decoder
@@ -61,11 +61,13 @@ def greedy(model: Any, prompts: Sequence[Sequence[int]], ends: set[int], most: i
 
 
 def parsed(text: str) -> Any:
-    """The JSON of a text, or None."""
+    """The JSON of a text, or None; NaN and infinity are no JSON."""
     try:
-        return json.loads(text)
+        value = json.loads(text)
+        canonical(value)
     except (ValueError, RecursionError):
         return None
+    return value
 
 
 def pairs(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
@@ -86,7 +88,8 @@ def scores(said: Sequence[str], right: Sequence[str]) -> dict[str, float]:
     for text, truth in zip(said, right, strict=True):
         ours, theirs = parsed(text), parsed(truth)
         valid += ours is not None
-        exact += ours == theirs if ours is not None and theirs is not None else text.strip() == truth.strip()
+        both = ours is not None and theirs is not None
+        exact += canonical(ours) == canonical(theirs) if both else text.strip() == truth.strip()
         found, expected = Counter(pairs(ours) if ours is not None else ()), Counter(pairs(theirs))
         hits, made, wanted = hits + (found & expected).total(), made + found.total(), wanted + expected.total()
     return {
@@ -121,7 +124,7 @@ def finetune(given: argparse.Namespace) -> dict[str, Any]:
     learned, held = split(read_chats(given.train, columns), given.examples, given.seed)
     test = read_chats(given.test, columns)[: given.test_rows or None]
     model = decoder_folder.load(given.model, random_seed=given.seed if given.random else None)
-    recipe = _recipe(given, len(learned))
+    recipe = _recipe(given, len(learned), model)
     train = encoder.encode(learned, recipe.max_tokens)
     weights = sha256_file(given.model / decoder_folder.WEIGHTS)
     with tempfile.TemporaryDirectory() as scratch:
@@ -142,9 +145,10 @@ def finetune(given: argparse.Namespace) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _recipe(given: argparse.Namespace, examples: int) -> Recipe:
+def _recipe(given: argparse.Namespace, examples: int, model: Any) -> Recipe:
     chosen = {"epochs": given.epochs, "learning_rate": given.rate, "batch_size": given.batch}
-    planned = decoder_recipe(given.method, examples, given.seed)
+    context = min(1024, model.config.max_position_embeddings)
+    planned = decoder_recipe(given.method, examples, model.num_parameters(), seed=given.seed, max_tokens=context)
     return planned.model_copy(update={name: value for name, value in chosen.items() if value})
 
 

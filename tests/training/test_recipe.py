@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from linnet.training.recipe import Recipe, default_recipe, rate_at
+from linnet.training.recipe import Recipe, decoder_recipe, default_recipe, rate_at
 
 
 @pytest.mark.parametrize(
@@ -47,3 +47,10 @@ def test_every_step_moves_and_none_too_far(steps: int, warmup: float) -> None:
 def test_a_recipe_does_not_change() -> None:
     with pytest.raises(ValueError, match="frozen"):
         default_recipe("full", 500, seed=0, max_tokens=64).epochs = 4
+
+
+def test_larger_decoders_learn_more_slowly() -> None:
+    rates = [decoder_recipe("full", 500, size).learning_rate for size in (10**5, 6 * 10**6, 5 * 10**8, 7 * 10**9)]
+    assert rates == pytest.approx([2e-3, 2e-3, 7.24e-5, 1e-5], rel=0.01)
+    assert decoder_recipe("lora", 500, 7 * 10**9).learning_rate == 2e-4
+    assert [decoder_recipe("full", rows, 1).epochs for rows in (100, 1500, 3000, 50_000)] == [12, 8, 4, 3]

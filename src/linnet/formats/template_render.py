@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 # Templates may write the day. A fixed one, so that the same rows are the same tokens on every day.
 DAY = datetime(2024, 7, 26, tzinfo=UTC)
+_COMPLAINTS = (TypeError, ValueError, LookupError, ArithmeticError, AttributeError, RecursionError)
 VARIABLES = ("bos_token", "eos_token", "pad_token", "unk_token")
 
 
@@ -50,7 +51,7 @@ class ChatTemplate:
         turns = [{"role": role, "content": content} for role, content in messages]
         try:
             return self._compiled.render(messages=turns, add_generation_prompt=add_generation_prompt, **self.tokens)
-        except (TemplateError, TypeError, ValueError, KeyError, IndexError, AttributeError, RecursionError) as error:
+        except (TemplateError, *_COMPLAINTS) as error:
             raise InputError(f"the chat template refuses these messages: {str(error)[:300]}") from error
 
 

@@ -38,6 +38,7 @@ class Group(NamedTuple):
 class Job:
     """What one training is: `loss_of(batch)` for indices of examples, `score()` after each epoch.
 
+    A loss without a graph means that `loss_of` has left the gradients itself, part by part.
     `score` returns {"loss", "metric"} on the validation set; a higher metric wins, then a lower loss.
     `name_of` gives the rows of a batch for a message. `digest` is what a checkpoint may continue.
     """
@@ -141,7 +142,8 @@ class Trainer:
         for group, planned in zip(self.optimizer.param_groups, self.job.groups, strict=True):
             group["lr"] = planned.learning_rate * share
         loss = self.job.loss_of(batch)
-        loss.backward()
+        if loss.requires_grad:
+            loss.backward()
         norm = torch.nn.utils.clip_grad_norm_(self.parameters, self.recipe.clip)
         value = float(loss.detach())
         if not (math.isfinite(value) and math.isfinite(float(norm))):

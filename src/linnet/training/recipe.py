@@ -46,6 +46,25 @@ def default_recipe(method: str, examples: int, seed: int, max_tokens: int) -> Re
     return Recipe(method=method, epochs=epochs, learning_rate=rate, seed=seed, max_tokens=max_tokens)
 
 
+def decoder_recipe(method: str, examples: int, parameters: int, *, seed: int = 0, max_tokens: int = 1024) -> Recipe:
+    """The recipe for the answers of a decoder: no smoothing, because an answer is one exact text.
+
+    The rate falls with the size to the power 3/4; only its start, at six million parameters, is measured
+    (docs/log.md). LoRA's never falls below 2e-4.
+    """
+    rate = 2e-3 * min(1.0, 6e6 / max(parameters, 1)) ** 0.75
+    return Recipe(
+        method=method,
+        epochs=max(3, min(12, round(12000 / max(examples, 1)))),
+        batch_size=16,
+        learning_rate=rate if method == "full" else max(2e-4, rate),
+        layer_decay=1.0,
+        label_smoothing=0.0,
+        seed=seed,
+        max_tokens=max_tokens,
+    )
+
+
 def rate_at(step: int, steps: int, warmup_share: float) -> float:
     """The share of the peak learning rate at a step: linear up, then linear down to zero."""
     warmup = max(1.0, warmup_share * steps)

@@ -1,0 +1,157 @@
+"""The loss of a decoder, only where there is a target: one batch in parts of like length, logits in chunks.
+
+Hidden states are picked at the targets before the head, so a vocabulary of 150,000 costs memory for one chunk only,
+and no part is larger than a budget of tokens. What the loss is of is a function given from outside: of the logits at
+some targets, the right tokens, and their places. Distillation is another such function, not another loop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from linnet.core.errors import EngineError
+from linnet.training.targets import TargetExample
+
+CHUNK_LOGITS = 1 << 24  # numbers in one chunk of logits: 64 MiB in fp32
+PART_TOKENS = 1024  # larger parts leave the cache: docs/log.md
+
+# (logits (n, vocabulary), right tokens (n,), places (n, 2): example and position) -> the sum of n losses.
+TargetLoss = Callable[[Tensor, Tensor, Tensor], Tensor]
+
+
+def cross_entropy(logits: Tensor, tokens: Tensor, places: Tensor) -> Tensor:  # noqa: ARG001 - for losses that look up
+    """The sum of -log p(right token)."""
+    return functional.cross_entropy(logits.float(), tokens, reduction="sum")
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Rows computed together, padded on the right: `ids` (rows, tokens); a token never looks to its right.
+
+    `where` are positions in the flattened `ids`, `tokens` what comes after each, `places` example and position.
+    """
+
+    ids: Tensor
+    where: Tensor
+    tokens: Tensor
+    places: Tensor
+
+
+class Rows:
+    """Tokenised examples as training reads them: each without what comes after its last target."""
+
+    def __init__(self, examples: Sequence[TargetExample]) -> None:
+        # Nothing comes before the first token, so it can be no target.
+        self.targets = [[i for i, wanted in enumerate(e.mask) if wanted and i] for e in examples]
+        self.ids = [
+            e.ids[: found[-1] + 1] if found else e.ids[:2] for e, found in zip(examples, self.targets, strict=True)
+        ]
+        self.lengths = [len(ids) - 1 for ids in self.ids]
+        self.numbers = [e.row for e in examples]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def count(self, indices: Sequence[int]) -> int:
+        return sum(len(self.targets[i]) for i in indices)
+
+    def part(self, indices: Sequence[int]) -> Part:
+        width = max(self.lengths[i] for i in indices)
+        ids = torch.zeros(len(indices), width, dtype=torch.long)
+        where, tokens, places = [], [], []
+        for place, index in enumerate(indices):
+            row = self.ids[index]
+            ids[place, : len(row) - 1] = torch.tensor(row[:-1])
+            where += [place * width + i - 1 for i in self.targets[index]]
+            tokens += [row[i] for i in self.targets[index]]
+            places += [(index, i) for i in self.targets[index]]
+        return Part(ids, torch.tensor(where), torch.tensor(tokens), torch.tensor(places).reshape(-1, 2))
+
+
+def parts(lengths: Sequence[int], batch: Sequence[int], budget: int) -> list[list[int]]:
+    """A batch in parts of like length, each of at most `budget` tokens with its padding (one row may be more)."""
+    made: list[list[int]] = []
+    for index in sorted(batch, key=lambda i: (-lengths[i], i)):
+        if not made or lengths[made[-1][0]] * (len(made[-1]) + 1) > budget:
+            made.append([])
+        made[-1].append(index)
+    return made
+
+
+class Decoder:
+    """A causal language model taken apart: what makes hidden states, and the head. Raises EngineError at models
+    whose logits are not the head of the hidden states."""
+
+    def __init__(self, model: nn.Module) -> None:
+        self.model: Any = model
+        self.body: Any = model.get_decoder()
+        self.head: Any = model.get_output_embeddings()
+        self._check()
+
+    @torch.no_grad()
+    def _check(self) -> None:
+        was = self.model.training
+        self.model.eval()
+        ids = torch.arange(1, 9)[None] % self.head.weight.shape[0]
+        ours, theirs = self.head(self.hidden(ids)), self.model(input_ids=ids, use_cache=False).logits.flatten(0, 1)
+        self.model.train(was)
+        if not torch.allclose(ours.float(), theirs.float(), atol=1e-3):
+            raise EngineError(
+                f"{type(self.model).__name__} does more to its logits than its head does; it cannot be tuned here yet.",
+                "Take a model of the Llama family: Llama, Mistral, Qwen, SmolLM.",
+            )
+
+    def hidden(self, ids: Tensor) -> Tensor:
+        """Hidden states, shape (rows x tokens, hidden). Padding is on the right, where causal attention never looks."""
+        found: Tensor = self.body(input_ids=ids, use_cache=False).last_hidden_state
+        return found.flatten(0, 1)
+
+    def chunk_rows(self) -> int:
+        return max(1, CHUNK_LOGITS // int(self.head.weight.shape[0]))
+
+
+def _chunks(part: Part, rows: int) -> list[slice]:
+    return [slice(start, start + rows) for start in range(0, len(part.where), rows)]
+
+
+def leave_gradients(decoder: Decoder, made: Sequence[Part], loss: TargetLoss = cross_entropy) -> Tensor:
+    """The mean loss over all targets of all parts; its gradients are added to the parameters, so it has no graph.
+
+    The head goes backward chunk by chunk on detached hidden states, then each part's body once.
+    """
+    count = sum(len(part.where) for part in made)
+    total = torch.zeros(())
+    for part in made:
+        picked = decoder.hidden(part.ids).index_select(0, part.where)
+        leaf = picked.detach().requires_grad_()
+        for chunk in _chunks(part, decoder.chunk_rows()):
+            value = loss(decoder.head(leaf[chunk]), part.tokens[chunk], part.places[chunk]) / count
+            value.backward()
+            total += value.detach()
+        picked.backward(leaf.grad)
+    return total
+
+
+@torch.no_grad()
+def mean_loss(decoder: Decoder, made: Sequence[Part], loss: TargetLoss = cross_entropy) -> float:
+    """The mean loss over all targets, without gradients."""
+    total, count = 0.0, 0
+    for part in made:
+        picked = decoder.hidden(part.ids).index_select(0, part.where)
+        for chunk in _chunks(part, decoder.chunk_rows()):
+            total += float(loss(decoder.head(picked[chunk]), part.tokens[chunk], part.places[chunk]))
+        count += len(part.where)
+    return total / max(count, 1)
+
+
+@torch.no_grad()
+def target_logits(decoder: Decoder, part: Part) -> Tensor:
+    """Logits at the targets of one part, shape (targets, vocabulary)."""
+    found: Tensor = decoder.head(decoder.hidden(part.ids).index_select(0, part.where))
+    return found
