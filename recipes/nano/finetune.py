@@ -139,7 +139,8 @@ def finetune(given: argparse.Namespace) -> dict[str, Any]:
     found = evaluate(tuned.model, encoder, test, encoder.end_ids(train.examples), longest + SPARE_TOKENS)
     kept = ("seconds", "tokens_per_second", "target_tokens_per_second", "padding_share", "best_epoch", "epochs")
     return {
-        "task": given.train.parent.name, "model": str(given.model), "random": given.random, "examples": len(learned) + len(held),
+        "task": given.train.parent.name, "model": str(given.model), "random": given.random,
+        "examples": len(learned) + len(held),
         "metric": given.metric, "value": found[given.metric], **found,
         **{name: tuned.facts[name] for name in kept}, "recipe": recipe.to_json(),
     }  # fmt: skip

@@ -61,6 +61,19 @@ class Handler(BaseHTTPRequestHandler):
             time.sleep(60)  # the signal takes its time
         if MODE == "cut-off":
             return None
+        if MODE == "flood":  # as fast as the reader takes it
+            for _ in range(200):
+                self.event(content="a" * 100_000, tokens=[65], stop=False)
+        if MODE == "too-much":
+            while True:
+                self.event(content="a", tokens=[65], stop=False)
+        if MODE == "nested":
+            self.wfile.write(b'data: {"a": ' + b"[" * 200_000 + b"\n\n")
+            return None
+        if MODE == "infinite":
+            return self.answer(
+                b'data: {"stop": true, "timings": {"prompt_ms": Infinity, "predicted_ms": 1' + b"0" * 400 + b"}}\n\n"
+            )
         told = 999 if MODE == "lies" else 3
         timings = {"cache_n": 10**6 if MODE == "lies" else 0}
         return self.event(content="", tokens=[], stop=True, stop_type="eos", tokens_predicted=told, timings=timings)
@@ -92,6 +105,8 @@ def main() -> None:
         write_message(out, {"type": "hello", "protocol": 99, "pid": 1, "network": "shared"})
         time.sleep(60)
     write_message(out, {"type": "hello", "protocol": 1, "pid": os.getpid(), "network": "shared"})
+    for _ in range(100_000 if MODE == "hello-twice" else 0):
+        write_message(out, {"type": "hello", "protocol": 1, "pid": os.getpid(), "network": "shared"})
     load = read_message(inside)
     assert load is not None
     if MODE == "hang-in-load":

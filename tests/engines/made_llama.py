@@ -100,3 +100,22 @@ def make_gguf(path: Path, *, width: int = 64, layers: int = 2, heads: int = 4, k
     writer.write_tensors_to_file()
     writer.close()
     return path
+
+
+def make_lora(path: Path, *, architecture: str = "llama", width: int = 64, layers: int = 5) -> Path:
+    """Write a LoRA of rank 4 on the queries, strong enough to change any answer."""
+    import gguf
+
+    writer = gguf.GGUFWriter(path, architecture)
+    writer.add_type("adapter")
+    writer.add_string("adapter.type", "lora")
+    writer.add_float32("adapter.lora.alpha", 16.0)
+    rng = np.random.default_rng(0)
+    for layer in range(layers):
+        for half, shape in {"a": (4, width), "b": (width, 4)}.items():
+            writer.add_tensor(f"blk.{layer}.attn_q.weight.lora_{half}", rng.standard_normal(shape, np.float32))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return path

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import random
 from pathlib import Path
 from typing import Any
@@ -50,12 +51,15 @@ def strings(count: int) -> list[str]:
     return ["".join(rng.choice(pool) for _ in range(rng.randint(1, 40))) for _ in range(count)]
 
 
-def test_converted_model_reads_and_scores_as_the_original(folder: Path, tmp_path: Path) -> None:
+def test_converted_model_reads_and_scores_as_the_original(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from tokenizers import Tokenizer
     from transformers import LlamaForCausalLM
 
     target = tmp_path / "model.gguf"
-    hf_to_gguf(folder, target, "F32")
+    monkeypatch.chdir(tmp_path)
+    hf_to_gguf(Path(os.path.relpath(folder)), Path("model.gguf"), "F32")
     report = check_model(target)
     assert report.tokenizer is not None
     assert (report.architecture, report.tokenizer.pre) == ("llama", "smollm")

@@ -101,7 +101,7 @@ def test_fifty_first_requests_make_one_load(make_pool: MakePool) -> None:
 
 
 def test_a_load_that_fails_fails_for_all_who_wait_and_is_tried_again(make_pool: MakePool) -> None:
-    shop = Shop(load_s=0.05)
+    shop = Shop(load_s=1.0)  # long enough for ten threads to come together on a busy machine
     shop.errors["a"] = EngineError("it broke")
     pool = make_pool(shop)
 
@@ -292,6 +292,44 @@ def test_ps_tells_states(make_pool: MakePool) -> None:
 def test_an_unknown_name_is_not_found(make_pool: MakePool) -> None:
     with pytest.raises(NotFound):
         make_pool(Shop()).lease("nothing")
+
+
+@pytest.mark.parametrize("end", ["stop", "close"])
+def test_what_is_being_planned_ends_with_stop_and_close(make_pool: MakePool, end: str) -> None:
+    """Between the name and the engine there is a moment without an engine to close."""
+    shop, planning, go_on = Shop(), threading.Event(), threading.Event()
+
+    def resolve(name: str) -> Source:
+        source = shop.resolve(name)
+
+        def slow(free: int) -> Any:
+            planning.set()
+            go_on.wait(10)
+            return source.open(free)
+
+        return Source(source.key, slow)
+
+    pool = EnginePool(100, resolve)
+    with ThreadPoolExecutor(1) as threads:
+        asked = threads.submit(pool.lease, "a")
+        planning.wait(10)
+        pool.stop("a", force=True) if end == "stop" else pool.close()
+        go_on.set()
+        with pytest.raises(EngineError, match=r"was stopped|shut down"):
+            asked.result(10)
+    assert shop.log == []
+    assert pool.ps() == []
+    pool.close()
+
+
+def test_an_interrupted_load_closes_its_engine(make_pool: MakePool) -> None:
+    shop = Shop()
+    shop.errors["a"] = KeyboardInterrupt()  # type: ignore[assignment]
+    pool = make_pool(shop)
+    with pytest.raises(KeyboardInterrupt):
+        pool.lease("a")
+    assert shop.log == ["close a:1"]
+    assert pool.ps() == []
 
 
 def test_a_closed_pool_refuses(make_pool: MakePool) -> None:

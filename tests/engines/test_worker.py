@@ -15,7 +15,7 @@ import pytest
 
 from linnet.core.errors import EngineError, LinnetError, ResourceMissing
 from linnet.engines import worker as worker_module
-from linnet.engines.worker import Worker, make_run_folder
+from linnet.engines.worker import Worker
 from tests.engines.made_llama import STORIES, needs_stories
 from tests.engines.workers import fake_spec, stories_plan
 
@@ -82,16 +82,6 @@ def test_its_folder_is_private_and_its_socket_inside() -> None:
     worker.close()
 
 
-def test_folders_of_dead_processes_are_swept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path)[:60] if len(str(tmp_path)) <= 60 else "/tmp")
-    done = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, text=True)
-    base = make_run_folder().parent
-    stale = base / f"linnet-worker-{done.stdout.strip()}-test"
-    stale.mkdir()
-    make_run_folder()
-    assert not stale.exists()
-
-
 def test_secrets_do_not_reach_the_child(monkeypatch: pytest.MonkeyPatch) -> None:
     secrets = {
         "HF_TOKEN": "s3cret-hf",
@@ -150,14 +140,35 @@ def test_a_thread_that_ends_does_not_take_its_worker_along() -> None:
     """PR_SET_PDEATHSIG is about the thread that forks, and servers run requests in threads that come and go."""
     import threading
 
-    made: list[Worker] = []
-    thread = threading.Thread(target=lambda: made.append(Worker(real_spec())))
+    worker = Worker(real_spec())
+    thread = threading.Thread(target=worker.load)
     thread.start()
     thread.join()
     time.sleep(0.1)
-    made[0].load()
-    assert made[0].alive
-    made[0].close()
+    assert worker.alive
+    worker.close()
+
+
+def test_a_worker_that_was_closed_does_not_start() -> None:
+    worker = Worker(fake_spec("ok"))
+    worker.close()
+    with pytest.raises(EngineError, match="was stopped"):
+        worker.load()
+    assert worker.pid == 0
+
+
+def test_a_process_that_cannot_be_started_is_a_missing_resource(tmp_path: Path) -> None:
+    from dataclasses import replace
+
+    worker = Worker(replace(fake_spec("ok"), command=(str(tmp_path / "nothing"),)))
+    with pytest.raises(ResourceMissing, match="could not be started"):
+        worker.load()
+    assert not worker.folder.exists()
+
+
+def test_messages_out_of_turn_end_a_worker() -> None:
+    with pytest.raises(EngineError, match="broke the protocol \\('hello' out of turn"):
+        loaded("hello-twice")
 
 
 def real_spec() -> worker_module.WorkerSpec:

@@ -97,6 +97,7 @@ def test_usage_is_counted_here_and_never_believed() -> None:
         ("error-500", "answered 500"),
         ("bad-tokens", "token ids"),
         ("cut-off", "broke off"),
+        ("nested", "not JSON"),
     ],
 )
 def test_a_broken_answer_is_an_error_and_never_a_normal_end(mode: str, what: str) -> None:
@@ -104,6 +105,21 @@ def test_a_broken_answer_is_an_error_and_never_a_normal_end(mode: str, what: str
     with pytest.raises(EngineError, match=what):
         answer(engine)
     assert engine.busy_slots == 0
+    engine.close()
+
+
+def test_an_engine_that_never_stops_is_stopped() -> None:
+    engine = fake_engine("too-much")
+    with pytest.raises(EngineError, match="more than the 7 tokens"):
+        list(engine.generate(GenerateRequest(prompt="hello", max_tokens=7)))
+    assert engine.busy_slots == 0
+    engine.close()
+
+
+def test_timings_that_no_json_can_hold_are_not_believed() -> None:
+    engine = fake_engine("infinite")
+    timings = answer(engine).timings
+    assert timings.prompt_ms == timings.decode_ms == 0
     engine.close()
 
 

@@ -40,6 +40,7 @@ def hf_to_gguf(folder: Path, target: Path, precision: Precision = "F16") -> None
     architecture or tokenizer is not one that llama.cpp knows, DiskFull, ResourceMissing.
     """
     tools = tools_folder()
+    folder, target = folder.absolute(), target.absolute()  # the child works in a folder of its own
     report = check_model(folder)
     check_space(target.parent, int((report.parameters or 0) * BYTES_PER_PARAMETER[precision]), f"{target.name}")
     with tempfile.TemporaryDirectory(prefix=".convert-", dir=target.parent) as scratch:

@@ -207,7 +207,8 @@ class Generation:
     """The end of an answer. `text` is the sum of all pieces.
 
     `finish_reason` is length when `max_tokens` or the context ended it, cancelled when the caller did.
-    Counts are of token ids seen here, an end-of-text token included, never the engine's word.
+    Counts are of token ids seen here, an end-of-text token included, never the engine's word. `stop_text` is the one
+    that ended it, if one did.
     """
 
     text: str
@@ -217,6 +218,7 @@ class Generation:
     completion_tokens: int
     seed: int
     timings: Timings
+    stop_text: str = ""
 
 
 class Cancel:

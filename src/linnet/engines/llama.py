@@ -139,18 +139,25 @@ class LlamaEngine:
         with _explained(worker):
             return client.call(route, body)
 
+    def _text(self, route: str, body: dict[str, Any], field: str) -> str:
+        answer = self._call(route, body)
+        if not isinstance(answer, dict) or not isinstance(text := answer.get(field), str):
+            raise EngineError(f"The engine's answer to {route} has no {field}.")
+        return text
+
     def tokenize(self, text: str, *, add_special: bool = False, control_tokens: bool = False) -> list[int]:
         """Token ids of a text; with `control_tokens` their texts become the tokens themselves. Raises InputError."""
         check_text("text", text)
         body = {"content": text, "add_special": add_special, "parse_special": control_tokens}
-        ids = self._call("/tokenize", body).get("tokens")
+        answer = self._call("/tokenize", body)
+        ids = answer.get("tokens") if isinstance(answer, dict) else None
         if not isinstance(ids, list) or not all(type(one) is int for one in ids):
             raise EngineError("The engine gave no token ids.")
         return ids
 
     def detokenize(self, ids: Sequence[int]) -> str:
         """The text of token ids, control tokens as their own texts."""
-        return str(self._call("/detokenize", {"tokens": [int(one) for one in ids]})["content"])
+        return self._text("/detokenize", {"tokens": [int(one) for one in ids]}, "content")
 
     def apply_template(self, messages: Sequence[Message], *, thinking: bool | None = None) -> str:
         """The chat as the model's template writes it, with the answer's beginning.
@@ -165,7 +172,7 @@ class LlamaEngine:
         body: dict[str, Any] = {"messages": [{"role": m.role, "content": m.content} for m in messages]}
         if thinking is not None:
             body["chat_template_kwargs"] = {"enable_thinking": thinking}
-        return str(self._call("/apply-template", body)["prompt"])
+        return self._text("/apply-template", body, "prompt")
 
     def prompt_ids(self, request: GenerateRequest) -> list[int]:
         """The request's prompt as token ids. Control tokens in messages, and in a raw prompt, stay plain text."""
@@ -204,11 +211,17 @@ class LlamaEngine:
         for row in ids:
             if len(row) > self.context:
                 raise ContextExceeded(len(row), self.context)
-        found = self._call("/embedding", {"content": ids})
-        rows = [entry["embedding"] for entry in sorted(found, key=lambda entry: entry["index"])]
-        vectors = np.asarray([row[0] if isinstance(row[0], list) else row for row in rows], dtype=np.float32)
+        # One call a text: the deadline of a call is for one text, not for a library of them.
+        vectors = np.asarray([self._vector(row) for row in ids], dtype=np.float32)
         norms = np.linalg.norm(vectors, axis=1, keepdims=True)
         return np.asarray(vectors / np.maximum(norms, 1e-12), dtype=np.float32)
+
+    def _vector(self, ids: Sequence[int]) -> list[float]:
+        try:
+            row = self._call("/embedding", {"content": [list(ids)]})[0]["embedding"]
+            return [float(value) for value in (row[0] if isinstance(row[0], list) else row)]
+        except (KeyError, IndexError, TypeError, ValueError, OverflowError) as error:
+            raise EngineError("The engine's answer to /embedding holds no vector.") from error
 
     def generate(self, request: GenerateRequest, cancel: Cancel | None = None) -> Iterator[Piece | Generation]:
         """Pieces of the answer, then one Generation. Closing the iterator, or `cancel`, frees the slot.
@@ -228,7 +241,7 @@ class LlamaEngine:
             raise ContextExceeded(len(ids), self.context)
         seed = secrets.randbelow((1 << 32) - 1) if request.sampling.seed is None else request.sampling.seed
         body = completion_body(request, ids, room, seed, self.adapters)
-        run = Run(len(ids), seed, started, request.top_logprobs, StopTexts(request.stop))
+        run = Run(len(ids), seed, started, request.top_logprobs, StopTexts(request.stop), body["n_predict"])
         return self._run(body, run, cancel)
 
     def _run(self, body: dict[str, Any], run: Run, cancel: Cancel) -> Iterator[Piece | Generation]:

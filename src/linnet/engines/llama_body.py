@@ -83,5 +83,5 @@ def read_logprobs(event: Mapping[str, Any], top: int | None) -> tuple[TokenLogpr
             )
             for entry in event.get("completion_probabilities", [])
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise EngineError("The engine sent log-probabilities that cannot be read.") from error

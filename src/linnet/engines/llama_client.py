@@ -45,7 +45,7 @@ class _UnixConnection(http.client.HTTPConnection):
 def _raise_for(status: int, body: bytes) -> NoReturn:
     try:
         error = json.loads(body)["error"]
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         error = None
     _raise_error(status, error if isinstance(error, dict) else {})
 
@@ -54,7 +54,9 @@ def _raise_error(status: int, error: dict[str, Any]) -> NoReturn:
     """Turn the engine's error into one of ours."""
     message = str(error.get("message", "no reason given"))[:500]
     if error.get("type") == "exceed_context_size_error":
-        raise ContextExceeded(int(error.get("n_prompt_tokens", 0)), int(error.get("n_ctx", 0)))
+        tokens, context = error.get("n_prompt_tokens"), error.get("n_ctx")
+        if isinstance(tokens, int) and isinstance(context, int):
+            raise ContextExceeded(tokens, context)
     if status == 400:
         raise InputError(f"The engine refused the request: {message}")
     raise EngineError(f"The engine answered {status}: {message}")
@@ -73,8 +75,8 @@ class EngineClient:
         connection = _UnixConnection(self._path, timeout_s)
         try:
             connection.request("POST", route, json.dumps(body), self._headers)
-            response = connection.getresponse()
-            data = response.read(MAX_ANSWER)
+            with contextlib.closing(connection.getresponse()) as response:
+                data = response.read(MAX_ANSWER)
         except TimeoutError as error:
             raise EngineStalled(f"The engine gave no answer to {route} within {timeout_s:.0f} s.") from error
         except (OSError, http.client.HTTPException) as error:
@@ -85,7 +87,7 @@ class EngineClient:
             _raise_for(response.status, data)
         try:
             return json.loads(data)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise EngineError(f"The engine's answer to {route} is not JSON.") from error
 
     def stream(self, route: str, body: dict[str, Any]) -> EventStream:
@@ -126,9 +128,13 @@ class EventStream:
         if self.cancelled:
             return
         self._connection.request("POST", route, body, headers)
-        response = self._connection.getresponse()
-        if response.status != 200:
-            _raise_for(response.status, response.read(MAX_LINE))
+        # Closed by name: with "Connection: close" the connection has let go of it, and its file holds the socket open.
+        with contextlib.closing(self._connection.getresponse()) as response:
+            if response.status != 200:
+                _raise_for(response.status, response.read(MAX_LINE))
+            yield from self._lines(response)
+
+    def _lines(self, response: http.client.HTTPResponse) -> Iterator[dict[str, Any]]:
         limit, last = self._connection.timeout or STALL_S, time.monotonic()
         while line := response.readline(MAX_LINE):
             if line.startswith(b"data: {"):
@@ -143,7 +149,7 @@ class EventStream:
     def _parse(data: bytes) -> dict[str, Any]:
         try:
             event = json.loads(data)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise EngineError("The engine sent an event that is not JSON.") from error
         if not isinstance(event, dict):
             raise EngineError("The engine sent an event that is not an object.")

@@ -5,6 +5,7 @@ The engine's own counts are not believed: tokens are counted as they come. Knows
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -14,16 +15,19 @@ from linnet.engines.generation import Finish, Generation, Piece, Timings
 from linnet.engines.llama_body import read_logprobs, read_tokens
 from linnet.engines.stop_texts import StopTexts
 
+LONGEST_TOKEN = 1024  # characters; vocabularies hold runs of a few hundred spaces
+
 
 @dataclass(slots=True)
 class Run:
-    """What was seen of one generation. Times are of the monotonic clock."""
+    """What was seen of one generation, of at most `room` tokens. Times are of the monotonic clock."""
 
     prompt_tokens: int
     seed: int
     started: float
     top_logprobs: int | None
     stops: StopTexts
+    room: int
     got_slot: float = 0.0
     first_token: float | None = None
     text: str = ""
@@ -41,10 +45,12 @@ class Run:
             return None
         text, ids = event.get("content"), read_tokens(event)
         if not isinstance(text, str):
-            raise EngineError("The engine sent an event without text.")
+            raise EngineError("The engine sent an event without text.", _BROKEN)
         if self.first_token is None:
             self.first_token = time.monotonic()
         self.tokens += len(ids)
+        if self.tokens > self.room or len(self.text) + len(text) > LONGEST_TOKEN * (self.room + 1):
+            raise EngineError(f"The engine sent more than the {self.room} tokens it was asked for.", _BROKEN)
         self.spread += sum(1 for character in text if character > "\x7f")
         safe = self.stops.feed(text)
         self.text += safe
@@ -80,14 +86,18 @@ class Run:
                 draft_tokens=_count(told, "draft_n"),
                 draft_accepted=_count(told, "draft_n_accepted"),
             ),
+            stop_text=self.stops.text,
         )
+
+
+_BROKEN = "Stop the model and load it again; check its file with: linnet check"
 
 
 def _count(found: dict[str, Any], name: str) -> int:
     value = found.get(name)
-    return value if type(value) is int and value >= 0 else 0
+    return value if type(value) is int and 0 <= value < 1 << 62 else 0
 
 
 def _number(found: dict[str, Any], name: str) -> float:
     value = found.get(name)
-    return float(value) if isinstance(value, int | float) and value >= 0 else 0.0
+    return float(value) if isinstance(value, int | float) and 0 <= value < math.inf and value < 1 << 62 else 0.0

@@ -21,6 +21,7 @@ from linnet.formats.gguf_split import read_parts
 MIB = 1 << 20
 PAD = 256  # llama.cpp rounds a slot's context up to this
 BYTES = {"f32": 4.0, "f16": 2.0, "bf16": 2.0, "q8_0": 34 / 32, "q5_1": 24 / 32, "q4_0": 18 / 32}
+BLOCK = 32
 LIBRARY_BYTES = 40 * MIB  # interpreter and engine without a model, measured
 RESERVE = 0.05  # of the machine's memory stays free
 # Beyond the plan in address space, not in memory: libraries, thread stacks of 8 MiB, malloc's arenas. Measured
@@ -224,6 +225,7 @@ def plan_load(path: Path, options: LoadOptions, *, label: str = "", free_bytes: 
     tensors = [tensor for part in parts for tensor in part.tensors]
     shape = _Shape(parts[0], tensors)
     room = usable_bytes() if free_bytes is None else free_bytes
+    _refuse_cache_type(shape, options)
     chosen, reasons = _choose(shape, options)
     plan = _plan(path, label or path.name, shape, chosen)
     if plan.total_bytes > room and not options.context and (smaller := _shrunk(plan, shape, room)):
@@ -233,6 +235,16 @@ def plan_load(path: Path, options: LoadOptions, *, label: str = "", free_bytes: 
     if plan.total_bytes > room:
         raise _does_not_fit(plan, shape, room)
     return replace(plan, reasons=tuple(reasons))
+
+
+def _refuse_cache_type(shape: _Shape, options: LoadOptions) -> None:
+    """A quantised cache stores blocks of 32 numbers; the engine only says that it could not start."""
+    if BYTES[options.cache_type] < 2 and (shape.key_length % BLOCK or shape.value_length % BLOCK):
+        raise InputError(
+            f"cache_type is {options.cache_type!r}: it needs heads of a multiple of {BLOCK} numbers, this model's have "
+            f"{shape.key_length} (keys) and {shape.value_length} (values).",
+            "Use cache_type f16.",
+        )
 
 
 def usable_bytes() -> int:
@@ -310,7 +322,8 @@ def _does_not_fit(plan: LoadPlan, shape: _Shape, room: int) -> ResourceMissing:
             break
     if smaller := _shrunk(plan, shape, room):
         fits.append(f"a context of {smaller.options.context} instead of {options.context}")
-    if options.cache_type in ("f16", "bf16", "f32") and _with(plan, shape, cache_type="q8_0") <= room:
+    blocks = not (shape.key_length % BLOCK or shape.value_length % BLOCK)
+    if blocks and options.cache_type in ("f16", "bf16", "f32") and _with(plan, shape, cache_type="q8_0") <= room:
         fits.append("a q8_0 cache")
     rest = room - (plan.total_bytes - plan.weights_bytes)
     bits = math.floor(80 * rest / max(1, shape.parameters)) / 10
@@ -345,9 +358,9 @@ def worker_options(plan: LoadPlan) -> Mapping[str, Any]:
         "prompt_cache_mib": options.prompt_cache_mib,
         "checkpoints": options.checkpoints,
         "speculation": options.speculation,
-        "draft_model": str(options.draft_model or ""),
+        "draft_model": str(options.draft_model.absolute()) if options.draft_model else "",
         "draft_tokens": options.draft_tokens,
-        "adapters": [str(path) for _, path in options.adapters],
+        "adapters": [str(path.absolute()) for _, path in options.adapters],  # the worker is in another folder
         "template": options.template.removeprefix("builtin:"),
         "embedding": options.embedding,
         "pooling": options.pooling,

@@ -10,7 +10,7 @@ import math
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -86,6 +86,7 @@ class _Entry:
     keep_alive_s: float = 0.0
     idle_since: float = field(default_factory=time.monotonic)
     retired: bool = False
+    stopped: bool = False  # while it was loading
 
     @property
     def is_idle(self) -> bool:
@@ -202,13 +203,16 @@ class EnginePool:
             engine = entry.source.open(self.budget_bytes)
             self._make_room(entry, engine, name)
             with self._changed:
+                if entry.stopped or self._closed:
+                    raise EngineError(f"{name} was stopped while it was loaded.", "Ask again.")
                 self.loads += 1
                 entry.engine = engine  # so that stop() can end it while it loads
             try:
                 engine.start()
-            except LinnetError as error:
+            except BaseException as error:
                 engine.close()
-                breaker.note(error, time.monotonic())
+                if isinstance(error, LinnetError):
+                    breaker.note(error, time.monotonic())
                 raise
         except LinnetError as error:
             self._settle(entry, None, error)
@@ -305,10 +309,10 @@ class EnginePool:
             busy = sum(e.leases for e in found)
             if busy and not force:
                 raise ModelBusy(f"{name} has {busy} requests running.", "Wait for them, or stop it with --force.")
-            ready = [e for e in found if e.state == "ready"]
-            for entry in ready:
-                entry.state = "closing"
-            loading = [e.engine for e in found if e.state == "loading" and e.engine is not None]
+            ready, loading = _mark_ended(found)
+        self._end(ready, loading)
+
+    def _end(self, ready: list[_Entry], loading: list[PoolEngine]) -> None:
         for engine in loading:
             engine.close()
         for entry in ready:
@@ -316,12 +320,10 @@ class EnginePool:
 
     def _forget_failures(self, name: str) -> None:
         """A model that failed to load is in no list; stopping it closes its breaker."""
-        try:
-            failed = self._breakers.pop(self._resolve(name).key, None)
-        except LinnetError:
-            failed = None
-        if failed is None:
-            raise NotFound(f"{name} is not loaded.", "See what is with: linnet ps")
+        with suppress(LinnetError):
+            if self._breakers.pop(self._resolve(name).key, None) is not None:
+                return
+        raise NotFound(f"{name} is not loaded.", "See what is with: linnet ps")
 
     def ps(self) -> list[Loaded]:
         """What is loaded, the most recently used first."""
@@ -365,12 +367,17 @@ class EnginePool:
         """Unload everything, running requests included."""
         with self._changed:
             self._closed = True
-            entries = [e for e in self._entries if e.state == "ready"]
-            for entry in entries:
-                entry.state = "closing"
+            ready, loading = _mark_ended(self._entries)
             self._changed.notify_all()
-        for entry in entries:
-            self._finish(entry)
+        self._end(ready, loading)
+
+
+def _mark_ended(entries: list[_Entry]) -> tuple[list[_Entry], list[PoolEngine]]:
+    """The entries to finish, and the engines to close while they load. Call with the lock held."""
+    ready, loading = ([e for e in entries if e.state == state] for state in ("ready", "loading"))
+    for entry in (*ready, *loading):
+        entry.stopped, entry.state = True, "closing" if entry in ready else "loading"
+    return ready, [entry.engine for entry in loading if entry.engine is not None]
 
 
 def _row(entry: _Entry, now: float) -> Loaded:

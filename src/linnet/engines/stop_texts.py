@@ -10,20 +10,22 @@ from collections.abc import Sequence
 
 
 class StopTexts:
-    """Feed it the answer bit by bit; what it gives back is safe to show. `found` once a stop text was seen."""
+    """Feed it the answer bit by bit; what it gives back is safe to show. `found` once a stop was seen, `text` which."""
 
     def __init__(self, stops: Sequence[str]) -> None:
         self._stops = tuple(stops)
         self._held = ""
         self.found = False
+        self.text = ""
 
     def feed(self, text: str) -> str:
         """The text that cannot be part of a stop text any more, up to the first stop text."""
         self._held += text
-        hits = [at for stop in self._stops if (at := self._held.find(stop)) >= 0]
+        hits = [(at, stop) for stop in self._stops if (at := self._held.find(stop)) >= 0]
         if hits:
+            at, self.text = min(hits)
             self.found = True
-            safe, self._held = self._held[: min(hits)], ""
+            safe, self._held = self._held[:at], ""
             return safe
         keep = max((self._overlap(stop) for stop in self._stops), default=0)
         cut = len(self._held) - keep

@@ -14,18 +14,16 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 import time
-import weakref
 from collections import deque
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from linnet.core.errors import EngineError, LinnetError, ResourceMissing
+from linnet.engines import worker_folder
 from linnet.engines.worker_protocol import PROTOCOL, ProtocolError, read_message, write_message
 
 HELLO_S = 10.0
@@ -84,53 +82,8 @@ class _Facts:
     heard: float = field(default_factory=time.monotonic)
 
 
-class _Spawner:
-    """Starts processes from one thread that stays.
-
-    The kernel kills a child when the *thread* that made it ends (PR_SET_PDEATHSIG), and a server's threads come and go.
-    """
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._pid = 0
-        self._thread: ThreadPoolExecutor | None = None
-
-    def start(self, command: list[str], **options: Any) -> subprocess.Popen[bytes]:
-        def popen() -> subprocess.Popen[bytes]:
-            return subprocess.Popen(command, **options)
-
-        with self._lock:
-            if self._thread is None or self._pid != os.getpid():
-                self._thread, self._pid = ThreadPoolExecutor(1, "linnet-spawn"), os.getpid()
-            spawned = self._thread.submit(popen)
-        return spawned.result()
-
-
-_spawner = _Spawner()
-_running: weakref.WeakSet[Worker] = weakref.WeakSet()
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass
-    return True
-
-
-def make_run_folder() -> Path:
-    """A new 0700 folder with a path short enough for a socket. Folders of processes that were killed are removed."""
-    base = Path(os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir())
-    if len(str(base)) > 60 or not os.access(base, os.W_OK):
-        base = Path("/tmp")  # noqa: S108 - mkdtemp makes the name and the mode safe
-    for old in base.glob("linnet-worker-*"):
-        pid = old.name.split("-")[2]
-        with contextlib.suppress(OSError):
-            if pid.isdigit() and old.stat().st_uid == os.getuid() and not _is_alive(int(pid)):
-                shutil.rmtree(old, ignore_errors=True)
-    return Path(tempfile.mkdtemp(prefix=f"linnet-worker-{os.getpid()}-", dir=base))
+# Workers whose thread runs. Added and removed by single operations on a set, which need no lock.
+_running: set[Worker] = set()
 
 
 def child_environment(folder: Path) -> dict[str, str]:
@@ -140,67 +93,71 @@ def child_environment(folder: Path) -> dict[str, str]:
 
 
 class Worker:
-    """A process with one loaded model. `socket` and `key` open its door while `alive`."""
+    """A process with one loaded model. `socket` and `key` open its door while `alive`; nothing runs before `load`."""
 
     def __init__(self, spec: WorkerSpec) -> None:
         self.spec = spec
         self.key = secrets.token_hex(24)
-        self.folder = make_run_folder()
+        self.folder = worker_folder.new_folder()
         self.socket = self.folder / SOCKET_NAME
         self.ended = threading.Event()
         self.exit_reason = ""
         self.facts = _Facts()
         self.load_ms = 0.0
         self.ended_at = 0.0
+        self._owner = os.getpid()
         self._log: deque[str] = deque(maxlen=LOG_LINES)
         self._answers: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
         self._ready = False
+        self._begun = False
         self._lock = threading.Lock()
         self._killed_for = ""
-        self._process = self._spawn()
-        _running.add(self)
+        self._not_started: OSError | None = None
+        self._process: subprocess.Popen[bytes] | None = None
         self._log_thread = threading.Thread(target=self._read_log, name="linnet-worker-log", daemon=True)
-        self._log_thread.start()
-        for target in (self._read_control, self._watch):
-            threading.Thread(target=target, name=f"linnet-worker{target.__name__}", daemon=True).start()
 
     @property
     def alive(self) -> bool:
-        return self._ready and not self.ended.is_set()
+        """Whether it takes requests: not before it is loaded, nor once somebody ended it."""
+        return self._ready and not self._killed_for and not self.ended.is_set()
 
     @property
     def pid(self) -> int:
-        return self._process.pid
-
-    def _spawn(self) -> subprocess.Popen[bytes]:
-        empty = self.folder / "empty"
-        empty.mkdir(mode=0o700)
-        main = Path(__file__).with_name("worker_main.py")
-        command = list(self.spec.command) or [sys.executable, "-I", str(main)]
-        try:
-            return _spawner.start(
-                [*command, str(os.getpid())],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                env=child_environment(self.folder),
-                cwd=empty,
-                start_new_session=True,
-            )
-        except OSError as error:
-            shutil.rmtree(self.folder, ignore_errors=True)
-            raise ResourceMissing(f"The engine's process could not be started: {error}.") from error
+        """The child's process number; 0 before there was one."""
+        return self._process.pid if self._process else 0
 
     def load(self) -> None:
-        """Wait for the child, have it load the model, return when its socket is open.
+        """Start the child, have it load the model, return when its socket is open.
 
-        Raises ResourceMissing when it ran out of memory, EngineError otherwise; then the child is gone.
+        Raises ResourceMissing when it ran out of memory, EngineError otherwise; then the child is gone. Ctrl-C in
+        here leaves nothing behind: the process, its folder and its end are the business of a thread of its own.
         """
+        try:
+            self._begin()
+            self._load()
+        except LinnetError:
+            raise
+        except BaseException:
+            self.kill("was interrupted")
+            raise
+
+    def _begin(self) -> None:
+        with self._lock:
+            if self._killed_for:
+                raise EngineError(f"{self.spec.label} was stopped.", "Load it again.")
+            self._begun = True
+        try:
+            threading.Thread(target=self._live, name="linnet-worker", daemon=True).start()
+        except RuntimeError as error:
+            self._begun = False
+            raise ResourceMissing(f"No thread for the engine: {error}.", "Close other programs.") from error
+
+    def _load(self) -> None:
         started = time.monotonic()
         hello = self._answer("hello", self.spec.hello_s)
         if hello["protocol"] != PROTOCOL:
             raise self._failure(f"speaks protocol {hello['protocol']}, need {PROTOCOL}")
-        self.facts.network = hello["network"]
+        self.facts.network = hello["network"][:LOG_CHARACTERS]
         message = {
             "type": "load",
             "engine": self.spec.engine,
@@ -212,17 +169,58 @@ class Worker:
         }
         self._send(message)
         ready = self._answer("ready", self.spec.load_deadline_s)
-        self.facts.build, self.facts.rss_bytes = ready["build"], ready["rss_bytes"]
+        self.facts.build, self.facts.rss_bytes = ready["build"][:LOG_CHARACTERS], ready["rss_bytes"]
         self.facts.heard = time.monotonic()
-        self.load_ms = 1000 * (time.monotonic() - started)
+        self.load_ms = 1000 * (self.facts.heard - started)
         self._ready = True
+
+    def _spawn(self) -> subprocess.Popen[bytes]:
+        worker_folder.sweep()
+        worker_folder.make(self.folder)
+        main = Path(__file__).with_name("worker_main.py")
+        command = list(self.spec.command) or [sys.executable, "-I", str(main)]
+        return subprocess.Popen(
+            [*command, str(os.getpid())],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=child_environment(self.folder),
+            cwd=self.folder / "empty",
+            start_new_session=True,
+        )
+
+    def _live(self) -> None:
+        """The child's life, in a thread that starts it and stays until it has ended.
+
+        Python delivers Ctrl-C to the main thread only, and the kernel kills a child when the *thread* that made it
+        ends (PR_SET_PDEATHSIG), while a server's threads come and go.
+        """
+        _running.add(self)
+        try:
+            if not self._killed_for:
+                process = self._spawn()
+                with self._lock:
+                    self._process = process
+                    late = self._killed_for
+                if late:
+                    self.kill(late)
+                self._log_thread.start()
+                threading.Thread(target=self._watch, name="linnet-worker-watch", daemon=True).start()
+                self._read_control()
+        except (OSError, RuntimeError) as error:  # no memory, no process number, no thread left
+            self._not_started = error if isinstance(error, OSError) else OSError(str(error))
+        finally:
+            self._finish()
+            _running.discard(self)
 
     def _send(self, message: dict[str, Any]) -> None:
         with contextlib.suppress(OSError, ValueError):  # it is gone: the reading side says why
             write_message(self._pipe("stdin"), message)
 
     def _pipe(self, name: str) -> BinaryIO:
-        found: BinaryIO = getattr(self._process, name)
+        found: BinaryIO | None = getattr(self._process, name, None)
+        if found is None:
+            raise BrokenPipeError(f"no {name}")
         return found
 
     def _answer(self, wanted: str, deadline_s: float) -> dict[str, Any]:
@@ -233,12 +231,14 @@ class Worker:
         if message["type"] == wanted:
             return message
         if message["type"] == "failed":
-            raise self._failure(f"refused to load: {message['message']}")
+            raise self._failure(f"refused to load: {message['message'][:LOG_CHARACTERS]}")
         raise self._failure("" if message["type"] == "ended" else f"said {message['type']!r} instead of {wanted!r}")
 
     def _failure(self, why: str) -> LinnetError:
         self.kill(why)
         self.ended.wait(10)
+        if (error := self._not_started) is not None:
+            return ResourceMissing(f"The engine's process could not be started: {error}.", "Close other programs.")
         return self.error("could not load the model")
 
     def error(self, doing: str) -> LinnetError:
@@ -261,14 +261,17 @@ class Worker:
         with self._lock:
             self._killed_for = self._killed_for or why
             # Not after the exit was collected: the number may be somebody else's by then.
-            if self._process.returncode is None:
+            if self._process is not None and self._process.returncode is None:
                 with contextlib.suppress(ProcessLookupError, PermissionError):
                     os.killpg(self._process.pid, signal.SIGKILL)
 
     def close(self) -> None:
-        """Tell the child to go, kill what stays, remove its folder. Safe to call again."""
-        if not self.ended.is_set():
+        """Tell the child to go, kill what stays, remove its folder. Safe to call again, and before `load`."""
+        with self._lock:
             self._killed_for = self._killed_for or "was closed"
+            if not self._begun:
+                self.ended.set()
+        if not self.ended.is_set():
             self._send({"type": "stop"})
             if not self.ended.wait(1.0):
                 self.kill("was closed")
@@ -276,32 +279,39 @@ class Worker:
 
     def _read_control(self) -> None:
         stream = self._pipe("stdout")
+        owed = ["hello", "ready"]  # each comes once: a child gone wild must not fill our memory
         try:
             while message := read_message(stream):
                 if message["type"] == "heartbeat":
                     self.facts.rss_bytes, self.facts.heard = message["rss_bytes"], time.monotonic()
-                elif self._ready or message["type"] not in ("hello", "ready", "failed"):
+                    continue
+                if not owed or message["type"] not in (owed[0], "failed"):
                     raise ProtocolError(f"{message['type']!r} out of turn")
-                else:
-                    self._answers.put(message)
+                owed = owed[1:] if message["type"] == owed[0] else []
+                self._answers.put(message)
         except ProtocolError as error:
             self._killed_for = self._killed_for or f"broke the protocol ({error})"
         except (OSError, ValueError):
             pass
-        self._finish()
 
     def _finish(self) -> None:
         """The child closed its pipe: make sure that the group is gone, say why, and clean up."""
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self._process.pid, signal.SIGKILL)
-        with self._lock:
-            code = self._process.wait()
-        self.exit_reason = self._killed_for or _describe(code)
+        code = None
+        if (process := self._process) is not None:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(process.pid, signal.SIGKILL)
+            with self._lock:
+                code = process.wait()
+        self.exit_reason = self._killed_for or ("could not be started" if code is None else _describe(code))
         for name in ("stdin", "stdout"):
             with contextlib.suppress(OSError):
                 self._pipe(name).close()
         shutil.rmtree(self.folder, ignore_errors=True)
-        self._log_thread.join(1.0)  # its last lines belong to the error
+        if self._log_thread.ident is not None:
+            self._log_thread.join(1.0)  # its last lines belong to the error
+        else:
+            with contextlib.suppress(OSError):
+                self._pipe("stderr").close()
         self.ended_at = time.monotonic()
         self.ended.set()
         self._answers.put({"type": "ended"})
@@ -336,8 +346,9 @@ def _describe(code: int) -> str:
 
 @atexit.register
 def close_all() -> None:
-    """End every worker of this process."""
-    for worker in list(_running):
+    """End every worker of this process; not those of the process that forked it."""
+    mine = [worker for worker in list(_running) if worker._owner == os.getpid()]
+    for worker in mine:
         worker.kill("was closed")
-    for worker in list(_running):
+    for worker in mine:
         worker.ended.wait(2)

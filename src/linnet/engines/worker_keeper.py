@@ -83,6 +83,7 @@ class WorkerKeeper:
                 return found
             self._refuse_if_closed()
             if (crashed := self._current) is not None:
+                crashed.ended.wait(10)  # it may be dying; the next one would take its memory a second time
                 self._current = None
                 self.breaker.note(crashed.error("stopped"), crashed.ended_at)
             self.breaker.refuse_if_open(self.spec.label)
@@ -100,6 +101,10 @@ class WorkerKeeper:
             self._current = None
             self._refuse_if_closed()
             self.breaker.note(error, worker.ended_at)
+            raise
+        except BaseException:  # Ctrl-C: not the model's fault
+            worker.kill("was interrupted")
+            self._current = None
             raise
         if self._closed.is_set():
             worker.close()

@@ -243,7 +243,9 @@ def main(parent: int) -> None:
     die_with(parent)
     limit(0)
     channel = Channel()
-    channel.send({"type": "hello", "protocol": 1, "pid": os.getpid(), "network": leave_the_network()})
+    network = leave_the_network()
+    die_with(parent)  # again: new credentials can clear it
+    channel.send({"type": "hello", "protocol": 1, "pid": os.getpid(), "network": network})
     kept = None
     while message := channel.receive():
         if message["type"] == "stop":
