@@ -33,6 +33,7 @@ VERBS = (
     "run",
     "pull",
     "import",
+    "engine",
     "doctor",
     "settings",
 )
@@ -112,7 +113,14 @@ def test_help_as_a_program() -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--help"], ["--version"], ["settings"], *([verb, "--help"] for verb in VERBS), ["data", "check", "-h"]],
+    [
+        ["--help"],
+        ["--version"],
+        ["settings"],
+        *([verb, "--help"] for verb in VERBS),
+        ["data", "check", "-h"],
+        ["engine", "status", "-h"],
+    ],
 )
 def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
     command = [sys.executable, "-c", MODULES, json.dumps(arguments)]

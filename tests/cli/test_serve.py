@@ -55,8 +55,8 @@ def start(home: Path, log: Path, *arguments: str, **environment: str) -> subproc
 
 
 @contextmanager
-def served(home: Path, log: Path, **environment: str) -> Iterator[Served]:
-    process = start(home, log, "--port", "0", "--json", **environment)
+def served(home: Path, log: Path, *arguments: str, **environment: str) -> Iterator[Served]:
+    process = start(home, log, "--port", "0", "--json", *arguments, **environment)
     try:
         assert process.stdout is not None
         yield Served(process, json.loads(process.stdout.readline()), log)
@@ -239,5 +239,5 @@ def test_plain_line(home: Path) -> None:
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=40)
     assert line.startswith("serving on http://127.0.0.1:")
-    assert line.endswith(" specialists)\n")
+    assert line.endswith(" specialists, 0 models)\n")
     assert process.returncode == 130

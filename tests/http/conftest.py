@@ -12,7 +12,11 @@ import pytest
 
 from linnet.core.store import Store
 from linnet.http.app import create_app
+from linnet.http.decoders import Decoders
+from linnet.http.generations import Generations
 from linnet.stages.serve import Specialists
+from tests.engines.made_llama import STORIES, make_gguf
+from tests.http.decoders import named, small_engine
 from tests.tiny import tiny_specialist
 
 HOST = "127.0.0.1:11500"
@@ -121,3 +125,27 @@ def specialists(store: Store) -> Specialists:
 @pytest.fixture
 def client(specialists: Specialists, runner: asyncio.Runner) -> Client:
     return Client(create_app(specialists), runner)
+
+
+@pytest.fixture(scope="session")
+def decoders(store: Store, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Decoders]:
+    """`stories` continues texts; `chatty` has a chat template and random weights."""
+    if not STORIES.exists():
+        pytest.skip(f"{STORIES} is not there")
+    chatty = make_gguf(tmp_path_factory.mktemp("chatty") / "chatty.gguf", chat=True)
+    made = Decoders(store, [named("stories", STORIES), named("chatty", chatty)], open_engine=small_engine)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def generations(decoders: Decoders) -> Iterator[Generations]:
+    made = Generations(decoders.pool)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def writer(specialists: Specialists, decoders: Decoders, generations: Generations, runner: asyncio.Runner) -> Client:
+    """A client of a server with both decoders and the specialist."""
+    return Client(create_app(specialists, decoders=decoders, generations=generations), runner)

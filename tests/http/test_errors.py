@@ -33,10 +33,17 @@ def every_error() -> list[type[tree.LinnetError]]:
 
 @pytest.mark.parametrize("cls", every_error())
 def test_every_error_of_the_tree_has_an_answer(cls: type[tree.LinnetError]) -> None:
-    error = cls(SECRET, 15) if cls is tree.Interrupted else cls(SECRET)
+    more: dict[type[tree.LinnetError], tuple[object, ...]] = {
+        tree.Interrupted: (SECRET, 15),
+        tree.ModelFileError: (SECRET, SECRET),
+        tree.ContextExceeded: (5000, 4096),
+    }
+    error = cls(*more.get(cls, (SECRET,)))  # type: ignore[arg-type]
     problem = describe(error)
     assert set(problem.body()["error"]) == {"message", "type", "param", "code"}
-    if issubclass(cls, tree.InputError):
+    if cls is tree.ModelBusy:
+        assert problem.status == 409
+    elif issubclass(cls, tree.InputError):
         assert problem.status in (400, 404)
     else:
         assert problem.status >= 500

@@ -296,8 +296,17 @@ def test_description_promises_what_is_answered(client: Client) -> None:
         "/v1/models",
         "/v1/models/{model}",
         "/v1/chat/completions",
+        "/v1/completions",
+        "/v1/embeddings",
+        "/v1/messages",
+        "/v1/messages/count_tokens",
+        "/v1/ps",
+        "/v1/stop",
+        *(f"/api/{name}" for name in ("chat", "embed", "embeddings", "generate", "ps", "show", "tags", "version")),
     }
-    for methods in description["paths"].values():
+    for path, methods in description["paths"].items():
+        shape = "OllamaError" if path.startswith("/api/") else "ErrorReply"
+        shape = "AnthropicError" if path.startswith("/v1/messages") else shape
         for operation in methods.values():
             assert "422" not in operation["responses"]  # FastAPI's own shape of error, which is never sent
-            assert operation["responses"]["4XX"]["content"]["application/json"]["schema"]["$ref"].endswith("ErrorReply")
+            assert operation["responses"]["4XX"]["content"]["application/json"]["schema"]["$ref"].endswith(shape)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from linnet.http.decoders import Decoders
 from linnet.stages.serve import MAX_TEXTS, Specialists
 from linnet.version import __version__
 from tests.http.conftest import Client, assert_error
@@ -93,3 +94,21 @@ def test_unknown_and_impossible_models(client: Client, specialists: Specialists)
     for name in ("../x", "a/../../b", "CON", "a:b:c", "x" * 300, "a\0", "x\n", "😀", "-rf", ""):
         assert_error(client.classify(model=name), 400, type="invalid_request_error", param="model")
     assert not [path for path in specialists.store.root.rglob("*") if path.name in ("x", "b")]
+
+
+def test_ps_and_stop(writer: Client) -> None:
+    body = {"model": "stories", "prompt": "Once", "max_tokens": 1}
+    assert writer.post("/v1/completions", json=body).status_code == 200
+    (row,) = [row for row in writer.get("/v1/ps").json()["data"] if row["names"] == ["stories:latest"]]
+    assert (row["state"], row["requests"], row["slots"]) == ("ready", 0, 2)
+    assert row["measured_bytes"] > 0
+    assert writer.post("/v1/stop", json={"model": "stories"}).json() == {"stopped": "stories:latest"}
+    assert_error(writer.post("/v1/stop", json={"model": "stories"}), 404, param="model")
+    assert_error(writer.post("/v1/stop", json={"model": "nobody", "force": True}), 404, param="model")
+    assert writer.post("/v1/completions", json=body).status_code == 200
+
+
+def test_stop_while_it_is_in_use(writer: Client, decoders: Decoders) -> None:
+    with decoders.pool.lease("stories:latest"):
+        assert_error(writer.post("/v1/stop", json={"model": "stories"}), 409, code="model_busy")
+        assert writer.post("/v1/stop", json={"model": "stories", "force": True}).status_code == 200

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from linnet.http.openai import ChatBody
+from linnet.http.openai_bodies import ChatBody
 from tests.http.conftest import Client, assert_error
 from tests.http.test_strict_json import VALUES
 

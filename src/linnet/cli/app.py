@@ -11,15 +11,18 @@ from linnet.cli import (
     cp,
     data,
     doctor,
+    engine,
     evaluate,
     import_,
     list_,
+    ps,
     pull,
     rm,
     run,
     serve,
     settings,
     show,
+    stop,
 )
 from linnet.version import __version__
 
@@ -36,6 +39,8 @@ app.command("evaluate")(evaluate.evaluate)
 app.command("check")(check.check)
 app.command("classify")(classify.classify)
 app.command("serve")(serve.serve)
+app.command("ps")(ps.ps)
+app.command("stop")(stop.stop)
 app.command("run")(run.run)
 app.command("pull")(pull.pull)
 app.command("import")(import_.import_)
@@ -43,6 +48,7 @@ app.command("list")(list_.list_)
 app.command("show")(show.show)
 app.command("rm")(rm.rm)
 app.command("cp")(cp.cp)
+app.add_typer(engine.app, name="engine")
 app.command("doctor")(doctor.doctor)
 app.command("settings")(settings.settings)
 

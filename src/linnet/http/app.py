@@ -17,10 +17,12 @@ from fastapi_offline import FastAPIOffline
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
-from linnet.http import native, openai
+from linnet.http import anthropic, embeddings, native, ollama, openai
 from linnet.http.admission import Admission
 from linnet.http.bodies import explain
+from linnet.http.decoders import Decoders
 from linnet.http.errors import Problem
+from linnet.http.generations import Generations
 from linnet.http.guard import CSP, Guard, Limits
 from linnet.stages.serve import Specialists
 from linnet.version import __version__
@@ -47,8 +49,10 @@ def create_app(
     allowed_hosts: Iterable[str] = LOOPBACK_NAMES,
     limits: Limits | None = None,
     admission: Admission | None = None,
+    generations: Generations | None = None,
+    decoders: Decoders | None = None,
 ) -> FastAPI:
-    """The ASGI application that answers with these specialists.
+    """The ASGI application that answers with these specialists and decoders; None: those of the same store.
 
     `allowed_hosts` are the names that a Host header may hold; the loopback names by default.
     """
@@ -62,9 +66,14 @@ def create_app(
         # FastAPI can export traces where the environment says so. Nothing leaves the machine from here.
         telemetry={"auto_configure": False, "tracing": False, "metrics": False, "logs": False},
     )
-    app.state.serving = native.Serving(specialists, admission or Admission())
+    decoders = decoders or Decoders(specialists.store)
+    generations = generations or Generations(decoders.pool)
+    app.state.serving = native.Serving(specialists, admission or Admission(), decoders, generations)
     app.include_router(native.router)
     app.include_router(openai.router)
+    app.include_router(ollama.router)
+    app.include_router(anthropic.router)
+    app.include_router(embeddings.router)
     app.add_api_route("/docs", _docs_page(app), include_in_schema=False)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(RequestValidationError, _invalid)
@@ -72,20 +81,21 @@ def create_app(
     return app
 
 
-def _reply(problem: Problem) -> JSONResponse:
-    return JSONResponse(problem.body(), problem.status, problem.headers)
+def _reply(request: Request, problem: Problem) -> JSONResponse:
+    path = request.url.path
+    return JSONResponse(problem.body(path), problem.status_at(path), problem.headers)
 
 
-async def _http_error(_: Request, error: Exception) -> JSONResponse:
+async def _http_error(request: Request, error: Exception) -> JSONResponse:
     """What the framework refuses by itself: no such route, wrong method."""
     assert isinstance(error, HTTPException)  # noqa: S101 the framework calls it for nothing else
     message = _MESSAGES.get(error.status_code, HTTPStatus(error.status_code).phrase)
-    return _reply(Problem(error.status_code, message, headers=dict(error.headers or {})))
+    return _reply(request, Problem(error.status_code, message, headers=dict(error.headers or {})))
 
 
-async def _invalid(_: Request, error: Exception) -> JSONResponse:
+async def _invalid(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)  # noqa: S101 as above
-    return _reply(explain(error.errors()))
+    return _reply(request, explain(error.errors()))
 
 
 def _docs_page(app: FastAPI) -> Any:

@@ -16,6 +16,29 @@ from linnet.http.errors import Problem
 from linnet.http.guard import PARSED
 
 
+class OllamaError(BaseModel):
+    """How an error is told below /api/."""
+
+    error: str
+
+
+class AnthropicDetail(BaseModel):
+    type: str
+    message: str
+
+
+class AnthropicError(BaseModel):
+    """How an error is told below /v1/messages."""
+
+    type: str
+    error: AnthropicDetail
+
+
+Responses = dict[int | str, dict[str, Any]]
+OLLAMA_ERRORS: Responses = {"4XX": {"model": OllamaError}, "5XX": {"model": OllamaError}}
+ANTHROPIC_ERRORS: Responses = {"4XX": {"model": AnthropicError}, "5XX": {"model": AnthropicError}}
+
+
 class _CheckedRequest(Request):
     async def json(self) -> Any:
         return self.scope[PARSED]
@@ -52,12 +75,13 @@ class Body(BaseModel):
             if key not in cls.model_fields:
                 near = did_you_mean(key, [name for name in cls.model_fields if name not in cls.unsupported])
                 raise problem_with(key[:80], f"Unknown field {json.dumps(key[:80])}.{near}")
-            if key in cls.unsupported and not _asks_for_nothing(content, cls.unsupported[key]):
-                raise problem_with(key, f'"{key}" is not supported: a classify specialist answers with one label.')
+            if key in cls.unsupported and not asks_for_nothing(content, cls.unsupported[key]):
+                raise problem_with(key, f'"{key}" is not supported by this server.')
         return value
 
 
-def _asks_for_nothing(content: Any, harmless: tuple[Any, ...]) -> bool:
+def asks_for_nothing(content: Any, harmless: tuple[Any, ...]) -> bool:
+    """Whether a field that we cannot obey holds nothing to obey."""
     return content is None or any(type(content) is type(value) and content == value for value in harmless)
 
 

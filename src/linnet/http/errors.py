@@ -1,4 +1,4 @@
-"""One mapping from the error tree to what a client sees. Knows no route; speaks the OpenAI dialect of errors."""
+"""One mapping from the error tree to what a client sees, in the shape of each dialect. Knows no route."""
 
 from __future__ import annotations
 
@@ -10,17 +10,41 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from linnet.core.errors import EngineError, InputError, LinnetError, NameInvalid, NotFound
+from linnet.core.errors import (
+    ContextExceeded,
+    EngineError,
+    InputError,
+    LinnetError,
+    ModelBusy,
+    NameInvalid,
+    NotFound,
+)
 from linnet.stages.serve import TextTooLong
 
 logger = logging.getLogger("linnet.http")
 
 RETRY_AFTER_S = 1
+OVERLOADED = 529  # how Anthropic's clients know a server that is busy
 _TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
+_ANTHROPIC_TYPES = {
+    401: "authentication_error",
+    403: "permission_error",
+    404: "not_found_error",
+    413: "request_too_large",
+    429: "rate_limit_error",
+    503: "overloaded_error",
+}
 
 
 class ServerBusy(LinnetError):
     """The queue is full: the request was not begun."""
+
+
+class ClientGone(LinnetError):
+    """Nobody waits for the answer any more."""
+
+    def __init__(self, message: str = "The client is gone.") -> None:
+        super().__init__(message)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +61,23 @@ class Problem:
     def type(self) -> str:
         return _TYPES.get(self.status, "server_error" if self.status >= 500 else "invalid_request_error")
 
-    def body(self) -> dict[str, Any]:
+    def body(self, path: str = "") -> dict[str, Any]:
+        """The error in the dialect that is spoken at `path`; OpenAI's where none is."""
+        if path.startswith("/api/"):
+            return {"error": self.message}
+        if path.startswith("/v1/messages"):
+            kind = "api_error" if self.status >= 500 else "invalid_request_error"
+            return {
+                "type": "error",
+                "error": {"type": _ANTHROPIC_TYPES.get(self.status, kind), "message": self.message},
+            }
         return {"error": {"message": self.message, "type": self.type, "param": self.param, "code": self.code}}
 
-    def encode(self) -> bytes:
-        return json.dumps(self.body()).encode()
+    def status_at(self, path: str) -> int:
+        return OVERLOADED if self.status == 503 and path.startswith("/v1/messages") else self.status
+
+    def encode(self, path: str = "") -> bytes:
+        return json.dumps(self.body(path)).encode()
 
 
 class Refused(LinnetError):
@@ -57,7 +93,7 @@ def describe(error: Exception, param: str | None = None) -> Problem:
     match error:
         case Refused():
             return error.problem
-        case TextTooLong():
+        case TextTooLong() | ContextExceeded():
             return Problem(400, str(error).replace("\n", " "), "context_length_exceeded", param)
         case NotFound():
             return Problem(404, error.message, "model_not_found", "model")
@@ -67,8 +103,10 @@ def describe(error: Exception, param: str | None = None) -> Problem:
             return Problem(400, str(error).replace("\n", " "), param=param)
         case ServerBusy():
             return Problem(503, error.message, "server_overloaded", headers={"retry-after": str(RETRY_AFTER_S)})
+        case ModelBusy():
+            return Problem(409, "The model is in use.", "model_busy", "model")
         case EngineError():
-            return Problem(500, "The model failed. The server's log says why.", "engine_crashed")
+            return Problem(502, "The model failed. The server's log says why.", "engine_crashed")
         case LinnetError():
             return Problem(500, "The specialist could not be used. The server's log says why.")
     return Problem(500, "The server failed. Its log says where.")
@@ -76,7 +114,7 @@ def describe(error: Exception, param: str | None = None) -> Problem:
 
 def report(error: Exception, where: str) -> None:
     """Log a fault of ours. What an unforeseen exception says is left out: it may repeat a request's text."""
-    if isinstance(error, Refused | InputError | ServerBusy):
+    if isinstance(error, Refused | InputError | ServerBusy | ClientGone):
         return
     if isinstance(error, LinnetError):
         logger.error("%s: %s", where, str(error).replace("\n", " "))

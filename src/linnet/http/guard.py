@@ -13,7 +13,7 @@ from typing import Any
 
 from anyio import to_thread
 
-from linnet.http.errors import Problem, Refused, ServerBusy, describe, report
+from linnet.http.errors import ClientGone, Problem, Refused, ServerBusy, describe, report
 from linnet.http.strict_json import parse_object
 
 Scope = MutableMapping[str, Any]
@@ -42,10 +42,6 @@ class Limits:
     header_bytes: int = 16 << 10
     body_seconds: float = 30.0
     held_bytes: int = 128 << 20
-
-
-class _ClientGone(Exception):
-    pass
 
 
 class _Request:
@@ -80,8 +76,9 @@ class _Request:
 class _Reply:
     """Passes the answer on, with the headers that every answer carries."""
 
-    def __init__(self, send: Send) -> None:
+    def __init__(self, send: Send, path: str) -> None:
         self.started = False
+        self.path = path  # says which dialect an error is told in
         self.close = False  # set while a part of the body is unread: the connection ends with the answer
         self._send = send
 
@@ -97,10 +94,10 @@ class _Reply:
         await self._send(message)
 
     async def problem(self, problem: Problem) -> None:
-        body = problem.encode()
+        body = problem.encode(self.path)
         headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
         headers += [(name.lower().encode(), value.encode()) for name, value in problem.headers.items()]
-        await self({"type": "http.response.start", "status": problem.status, "headers": headers})
+        await self({"type": "http.response.start", "status": problem.status_at(self.path), "headers": headers})
         await self({"type": "http.response.body", "body": body})
 
 
@@ -124,10 +121,10 @@ class Guard:
             await receive()
             await send({"type": "websocket.close", "code": 1008})
             return
-        reply, scope = _Reply(send), dict(scope)
+        reply, scope = _Reply(send, scope["path"]), dict(scope)
         try:
             await self._answer(scope, receive, reply)
-        except _ClientGone:
+        except ClientGone:
             return
         except asyncio.CancelledError:  # the drain is over; the server's own answer would be plain text
             if not reply.started:
@@ -182,7 +179,7 @@ class Guard:
                 while more and size <= 4 * limit:
                     message = await receive()
                     if message["type"] == "http.disconnect":
-                        raise _ClientGone
+                        raise ClientGone
                     part, more = message.get("body", b""), message.get("more_body", False)
                     size += len(part)
                     too_large = too_large or size > limit

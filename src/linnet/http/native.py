@@ -1,4 +1,4 @@
-"""Linnet's own routes: classification with every probability, and whether the server lives."""
+"""Linnet's own routes: classification with every probability, what is loaded, and whether the server lives."""
 
 from __future__ import annotations
 
@@ -11,9 +11,13 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, BeforeValidator, Field, WithJsonSchema
 
+from linnet.core.names import is_name
+from linnet.engines.pool import Loaded
 from linnet.http.admission import Admission
 from linnet.http.bodies import Body, CheckedRoute
+from linnet.http.decoders import Decoders
 from linnet.http.errors import about
+from linnet.http.generations import Generations
 from linnet.stages.serve import MAX_TEXTS, Classified, Specialists
 from linnet.version import __version__
 
@@ -26,6 +30,13 @@ class Serving:
 
     specialists: Specialists
     admission: Admission
+    decoders: Decoders
+    generations: Generations
+
+    def is_specialist(self, model: str) -> bool:
+        """Whether a name means a specialist: its version does not need to be there."""
+        name = model.partition(":")[0]
+        return is_name(name) and bool(self.specialists.store.versions(name))
 
     async def classify(self, model: str, texts: list[str], *, truncate: bool, param: str) -> Classified:
         """Answers, worked out in a thread. `param` names the field that the texts came from."""
@@ -84,6 +95,22 @@ class Classifications(BaseModel):
     usage: ClassifyUsage
 
 
+class LoadedModels(BaseModel):
+    object: Literal["list"] = "list"
+    data: list[Loaded]
+
+
+class StopBody(Body):
+    """A decoder to unload. With `force` its running requests end with an error."""
+
+    model: str
+    force: bool = False
+
+
+class Stopped(BaseModel):
+    stopped: str
+
+
 class Health(BaseModel):
     status: Literal["ok"] = "ok"
     version: str = __version__
@@ -92,6 +119,20 @@ class Health(BaseModel):
 @router.get("/healthz", summary="Whether the server lives")
 async def healthz() -> Health:
     return Health()
+
+
+@router.get("/v1/ps", summary="What is loaded, with its memory and its requests")
+def loaded(request: Request) -> LoadedModels:
+    return LoadedModels(data=serving(request).decoders.pool.ps())
+
+
+@router.post("/v1/stop", summary="Unload a decoder")
+def stop(body: StopBody, request: Request) -> Stopped:
+    decoders = serving(request).decoders
+    with about("model"):
+        name = decoders.find(body.model).full_name
+        decoders.stop(name, force=body.force)
+    return Stopped(stopped=name)
 
 
 @router.post("/v1/classify", summary="Classify texts")

@@ -77,10 +77,12 @@ def url(bound: socket.socket) -> str:
 
 
 class Protocol(H11Protocol):
-    """uvicorn's HTTP/1.1, with our shape of error and a limit on how long headers may take."""
+    """uvicorn's HTTP/1.1, with our shape of error and limits on how long headers and a stalled reader may take."""
 
     header_seconds = 30.0
+    write_seconds = 30.0
     _timer: asyncio.TimerHandle | None = None
+    _stalled: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -93,6 +95,22 @@ class Protocol(H11Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
         self._stop_watch()
+        self._reads_again()
+
+    def pause_writing(self) -> None:
+        """The client does not read what waits for it."""
+        super().pause_writing()
+        if self._stalled is None:
+            self._stalled = self.loop.call_later(self.write_seconds, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._reads_again()
+
+    def _reads_again(self) -> None:
+        if self._stalled is not None:
+            self._stalled.cancel()
+            self._stalled = None
 
     def _watch(self) -> None:
         """Close a connection whose next request's headers are not there in time."""

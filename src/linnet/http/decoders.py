@@ -1,0 +1,213 @@
+"""The decoders that a server offers: which names there are, what each means now, and the pool that loads them.
+
+Models of the store, and files named at the start. Knows no request and no dialect.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+from linnet.core.blobs import digest_of
+from linnet.core.errors import InputError, NotFound, did_you_mean
+from linnet.core.models import from_hub, lease, read_manifest, scan_models
+from linnet.core.names import check_name, parse_hub_name, split_tag, to_name
+from linnet.core.records import Manifest, Model
+from linnet.core.store import Store
+from linnet.engines.llama import open_llama
+from linnet.engines.load_plan import LoadOptions, usable_bytes
+from linnet.engines.pool import EnginePool, PoolEngine, Source
+from linnet.formats.gguf import read_gguf
+from linnet.formats.model_report import ModelReport
+from linnet.formats.resolve import open_manifest, path_model
+
+OpenEngine = Callable[[Model, int, bool], PoolEngine]  # a model, the bytes it may take, whether it is to embed
+_EMBEDDING = " (embedding)"  # no name holds a space: this one is ours
+
+
+def embedding_name(full_name: str) -> str:
+    """What the pool calls a model that was loaded to embed."""
+    return full_name + _EMBEDDING
+
+
+@dataclass(frozen=True, slots=True)
+class DecoderInfo:
+    """What is told of a decoder. `digest` names its bytes and place; `created` is RFC 3339 or empty."""
+
+    full_name: str
+    digest: str
+    size_bytes: int
+    created: str
+    max_tokens: int
+    licence: str
+    report: ModelReport = field(default_factory=lambda: ModelReport(format="gguf"))
+
+    @property
+    def fingerprint(self) -> str:
+        return f"fp_{self.digest[:12]}"
+
+
+def open_gguf(model: Model, free_bytes: int, embedding: bool) -> PoolEngine:
+    """The real engine of a model."""
+    free = min(free_bytes, usable_bytes())
+    return open_llama(Path(model.path), LoadOptions(embedding=embedding), label=model.name, free_bytes=free)
+
+
+class Decoders:
+    """Every GGUF decoder of a store, and `named` files beside them. Safe to share between threads.
+
+    `budget_bytes` is what all loaded models may take together by plan; None: what the machine has free now.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        named: Sequence[tuple[str, Model]] = (),
+        *,
+        budget_bytes: int | None = None,
+        open_engine: OpenEngine = open_gguf,
+    ) -> None:
+        self.store = store
+        self._named = dict(named)
+        self._open_engine = open_engine
+        self.pool = EnginePool(usable_bytes() if budget_bytes is None else budget_bytes, self._source)
+
+    def all(self) -> list[DecoderInfo]:
+        """Every decoder, the named files first. One whose manifest is damaged is left out."""
+        found = [_of_file(name, model) for name, model in self._named.items()]
+        return found + [_of_manifest(one) for one in scan_models(self.store)[0] if _is_served(one)]
+
+    def find(self, name: str) -> DecoderInfo:
+        """What a name means now. Raises NotFound, NameInvalid, CorruptFile, and InputError for what gives no text."""
+        if (known := self._file_name(name)) is not None:
+            return _of_file(known, self._named[known])
+        return _of_manifest(self._manifest(name))
+
+    def template(self, name: str) -> str:
+        """The chat template of a decoder's file; empty where it has none. Raises what `find` and opening raise."""
+        known = self._file_name(name)
+        model = open_manifest(self.store, self._manifest(name)) if known is None else self._named[known]
+        found = read_gguf(Path(model.path)).metadata.get("tokenizer.chat_template")
+        return found if isinstance(found, str) else ""
+
+    def stop(self, name: str, *, force: bool = False) -> None:
+        """Unload a model, loaded to write or to embed. Raises ModelBusy, and NotFound when it is not loaded."""
+        try:
+            self.pool.stop(name, force=force)
+        except NotFound:
+            self.pool.stop(embedding_name(name), force=force)
+        else:
+            with suppress(NotFound):
+                self.pool.stop(embedding_name(name), force=force)
+
+    def close(self) -> None:
+        self.pool.close()
+
+    def _file_name(self, name: str) -> str | None:
+        full_name = name if ":" in name else f"{name}:latest"
+        return full_name if full_name in self._named else None
+
+    def _manifest(self, name: str) -> Manifest:
+        if name.startswith("hf:"):
+            found = from_hub(self.store, parse_hub_name(name))
+            if found is None:
+                raise NotFound(f"{name} is not in the store.", f"Fetch it with: linnet pull {name}")
+        else:
+            split_tag(name)  # the grammar first: what breaks it is not looked for
+            found = self._from_store(name)
+        if not _is_served(found):
+            raise InputError(f"{name} is {found.format}, {found.kind}: only decoders in GGUF files are served.")
+        return found
+
+    def _from_store(self, name: str) -> Manifest:
+        try:
+            return read_manifest(self.store, name)
+        except NotFound as error:
+            known = [info.full_name for info in self.all()]
+            if near := did_you_mean(name, [*known, *(one.partition(":")[0] for one in known)]):
+                raise NotFound(f"No model is called {name!r}.{near}") from error
+            raise
+
+    def _source(self, name: str) -> Source:
+        """For the pool, under its lock: only the manifest is read here, the files are checked when it loads."""
+        plain = name.removesuffix(_EMBEDDING)
+        embedding = plain != name
+        more = _EMBEDDING if embedding else ""
+        if (known := self._file_name(plain)) is not None:
+            model = self._named[known]
+            return Source(f"path {model.path}{more}", lambda free: self._open_engine(model, free, embedding))
+        manifest = self._manifest(plain)
+        return Source(digest_of(manifest.files) + more, lambda free: self._open_stored(manifest, free, embedding))
+
+    def _open_stored(self, manifest: Manifest, free: int, embedding: bool) -> PoolEngine:
+        model = open_manifest(self.store, manifest)
+        with ExitStack() as held:
+            held.enter_context(lease(self.store, model))
+            engine = self._open_engine(model, free, embedding)
+            return cast(PoolEngine, _Held(engine, held.pop_all()))
+
+
+class _Held:
+    """An engine whose files cannot be removed from the store before it is closed."""
+
+    def __init__(self, engine: PoolEngine, held: ExitStack) -> None:
+        self._engine, self._held = engine, held
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._engine, name)
+
+    def close(self) -> None:
+        try:
+            self._engine.close()
+        finally:
+            self._held.close()
+
+
+def named_files(given: Iterable[str]) -> list[tuple[str, Model]]:
+    """`PATH` or `NAME=PATH` as given on the command line, checked. Raises InputError, NotFound, ModelFileError."""
+    found: dict[str, Model] = {}
+    for text in given:
+        name, equals, path = text.partition("=")
+        if not equals:
+            name, path = to_name(Path(text).stem), text
+        check_name(name, "model name")
+        model = path_model(Path(path).expanduser().absolute(), path)
+        if model.format != "gguf" or model.kind != "decoder":
+            raise InputError(f"{path} is {model.format}, {model.kind}: only decoders in GGUF files are served.")
+        full_name = f"{name}:latest"
+        if full_name in found:
+            raise InputError(f"Two files are to be served as {name}.", "Say --model NAME=PATH.")
+        found[full_name] = model.model_copy(update={"name": full_name})
+    return list(found.items())
+
+
+def _is_served(manifest: Manifest) -> bool:
+    return manifest.format == "gguf" and manifest.kind == "decoder"
+
+
+def _of_manifest(found: Manifest) -> DecoderInfo:
+    return DecoderInfo(
+        full_name=found.full_name,
+        digest=digest_of(found.files),
+        size_bytes=found.size_bytes,
+        created=found.created,
+        max_tokens=found.max_tokens,
+        licence=found.licence,
+        report=_report(found.report),
+    )
+
+
+def _of_file(full_name: str, model: Model) -> DecoderInfo:
+    report = _report(model.report or {})
+    digest = report.hashes.get("header", "") or "0" * 12
+    return DecoderInfo(full_name, digest, report.file_bytes, "", model.max_tokens, model.licence, report)
+
+
+def _report(found: dict[str, Any]) -> ModelReport:
+    try:
+        return ModelReport.model_validate(found)
+    except ValueError:
+        return ModelReport(format="gguf")

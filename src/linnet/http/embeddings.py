@@ -1,0 +1,155 @@
+"""Texts as vectors, in the OpenAI and the Ollama dialect. A model is loaded once more for it, without its head."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable
+from typing import Annotated, Any, ClassVar, Literal
+
+import numpy as np
+from fastapi import APIRouter, Request
+from fastapi.responses import Response
+from pydantic import BeforeValidator, Field, WithJsonSchema
+
+from linnet.engines.base import Array
+from linnet.engines.generation import GenerateRequest, Generation, Piece
+from linnet.engines.pool import PoolEngine
+from linnet.http.bodies import OLLAMA_ERRORS, Body, CheckedRoute
+from linnet.http.decoders import embedding_name
+from linnet.http.errors import Problem, Refused, about
+from linnet.http.generations import Answering
+from linnet.http.native import Serving, one_or_many, serving
+from linnet.http.ollama_bodies import KeepAlive, Options
+from linnet.http.replies import Choice, Reply
+from linnet.stages.serve import MAX_TEXTS
+
+router = APIRouter(route_class=CheckedRoute)
+Shape = Callable[[str, list[Array], int, Answering], dict[str, Any]]  # model, a vector a text, tokens of all, answering
+Texts = Annotated[
+    list[Annotated[str, Field(min_length=1)]],
+    Field(fail_fast=True),
+    Field(min_length=1, max_length=MAX_TEXTS),
+    BeforeValidator(one_or_many),
+    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}),
+]
+
+
+class EmbeddingsBody(Body):
+    """Texts to embed; token ids are not taken."""
+
+    unsupported: ClassVar[dict[str, tuple[Any, ...]]] = {"dimensions": ()}
+
+    model: str
+    input: Texts
+    encoding_format: Literal["float", "base64"] | None = None
+    user: str | None = None
+    dimensions: Any = None
+
+
+class EmbedBody(Body):
+    """Ollama's newer route. Nothing is cut: `truncate` may only be false."""
+
+    unsupported: ClassVar[dict[str, tuple[Any, ...]]] = {"dimensions": (), "truncate": (False,)}
+
+    model: str
+    input: Texts
+    options: Options | None = None
+    keep_alive: KeepAlive | None = None
+    truncate: Any = None
+    dimensions: Any = None
+
+
+class OldEmbedBody(Body):
+    """Ollama's older route: one text."""
+
+    model: str
+    prompt: Annotated[str, Field(min_length=1)]
+    options: Options | None = None
+    keep_alive: KeepAlive | None = None
+
+
+class _Vectors:
+    """Not a stream and not a text: the vectors, in a dialect's shape."""
+
+    stream, media_type = False, ""
+
+    def __init__(self, model: str, shape: Shape) -> None:
+        self.vectors: list[Array] = []
+        self.tokens = 0
+        self._model, self._shape = model, shape
+
+    def whole(self, _: list[Choice], answering: Answering) -> dict[str, Any]:
+        return self._shape(self._model, self.vectors, self.tokens, answering)
+
+    def start(self, _: Answering) -> str:
+        return ""
+
+    def event(self, _: int, event: Piece | Generation) -> str:
+        del event
+        return ""
+
+    def finish(self, _: Answering) -> str:
+        return ""
+
+    def failed(self, _: Problem) -> str:
+        return ""
+
+
+def _embed(shared: Serving, model: str, texts: list[str], shape: Shape, keep_alive_s: float | None = None) -> Reply:
+    if shared.is_specialist(model):
+        raise Refused(Problem(400, f"{model} is a specialist: it labels texts. Use /v1/classify.", param="model"))
+    with about("model"):
+        info = shared.decoders.find(model)
+    found = _Vectors(info.full_name, shape)
+
+    def build(engine: PoolEngine) -> list[GenerateRequest]:
+        for text in texts:
+            if answering.is_stopped:
+                break
+            found.tokens += len(engine.prompt_ids(GenerateRequest(prompt=text)))
+            found.vectors.append(engine.embed([text])[0])
+        return []
+
+    name = embedding_name(info.full_name)
+    answering = shared.generations.ask(name, build, keep_alive_s=keep_alive_s, param="input")
+    return Reply(answering, found)
+
+
+@router.post("/v1/embeddings", summary="Texts as unit vectors", response_model=None)
+async def embeddings(body: EmbeddingsBody, request: Request) -> Response:
+    def shape(model: str, vectors: list[Array], tokens: int, _: Answering) -> dict[str, Any]:
+        def written(vector: Array) -> Any:
+            if body.encoding_format == "base64":
+                return base64.b64encode(np.asarray(vector, dtype="<f4").tobytes()).decode()
+            return vector.tolist()
+
+        data = [{"object": "embedding", "index": n, "embedding": written(one)} for n, one in enumerate(vectors)]
+        usage = {"prompt_tokens": tokens, "total_tokens": tokens}
+        return {"object": "list", "data": data, "model": model, "usage": usage}
+
+    return _embed(serving(request), body.model, body.input, shape)
+
+
+@router.post("/api/embed", summary="Ollama: texts as unit vectors", response_model=None, responses=OLLAMA_ERRORS)
+async def embed(body: EmbedBody, request: Request) -> Response:
+    def shape(model: str, vectors: list[Array], tokens: int, answering: Answering) -> dict[str, Any]:
+        return {
+            "model": model,
+            "embeddings": [vector.tolist() for vector in vectors],
+            "total_duration": answering.elapsed_ns,
+            "load_duration": int(answering.loaded_ms * 1e6),
+            "prompt_eval_count": tokens,
+        }
+
+    return _embed(serving(request), body.model, body.input, shape, body.keep_alive)
+
+
+@router.post(
+    "/api/embeddings", summary="Ollama: one text as a unit vector", response_model=None, responses=OLLAMA_ERRORS
+)
+async def old_embed(body: OldEmbedBody, request: Request) -> Response:
+    def shape(_: str, vectors: list[Array], tokens: int, answering: Answering) -> dict[str, Any]:
+        del tokens, answering
+        return {"embedding": vectors[0].tolist()}
+
+    return _embed(serving(request), body.model, [body.prompt], shape, body.keep_alive)

@@ -1,0 +1,58 @@
+"""Embeddings in two dialects, with the real engine."""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+
+from tests.http.conftest import Client, assert_error
+
+TEXTS = ["Once upon a time", "The dog ran home"]
+
+
+def embed(client: Client, **fields: Any) -> httpx.Response:
+    return client.post("/v1/embeddings", json={"model": "stories", "input": TEXTS, **fields})
+
+
+def test_unit_vectors_in_order(writer: Client) -> None:
+    answer = embed(writer).json()
+    assert [one["index"] for one in answer["data"]] == [0, 1]
+    vectors = np.array([one["embedding"] for one in answer["data"]])
+    assert np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
+    assert answer["usage"]["prompt_tokens"] == answer["usage"]["total_tokens"] > 8
+    coded = embed(writer, encoding_format="base64", input=TEXTS[1]).json()["data"][0]["embedding"]
+    assert np.allclose(np.frombuffer(base64.b64decode(coded), "<f4"), vectors[1], atol=1e-6)
+    told = writer.post("/api/embed", json={"model": "stories", "input": TEXTS}).json()
+    assert np.allclose(told["embeddings"], vectors, atol=1e-6)
+    assert told["prompt_eval_count"] == answer["usage"]["prompt_tokens"]
+    old = writer.post("/api/embeddings", json={"model": "stories", "prompt": TEXTS[0]}).json()
+    assert np.allclose(old["embedding"], vectors[0], atol=1e-6)
+    assert "stories:latest (embedding)" in [row["names"][0] for row in writer.get("/v1/ps").json()["data"]]
+    assert writer.post("/v1/stop", json={"model": "stories"}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("fields", "param"),
+    [
+        ({"input": []}, "input"),
+        ({"input": [""]}, "input[0]"),
+        ({"input": [1, 2]}, "input[0]"),
+        ({"input": ["a"] * 2049}, "input"),
+        ({"dimensions": 8}, "dimensions"),
+        ({"encoding_format": "hex"}, "encoding_format"),
+        ({"model": "nobody"}, "model"),
+        ({"model": "support"}, "model"),
+    ],
+)
+def test_refusals(writer: Client, fields: dict[str, Any], param: str) -> None:
+    assert_error(embed(writer, **fields), 404 if fields.get("model") == "nobody" else 400, param=param)
+
+
+def test_a_text_beyond_the_context(writer: Client) -> None:
+    message = assert_error(embed(writer, input=["dog " * 600]), 400, code="context_length_exceeded", param="input")
+    assert "512" in message
+    assert writer.post("/api/embed", json={"model": "stories", "input": "x", "truncate": True}).status_code == 400
