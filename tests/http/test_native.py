@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from linnet.http.decoders import Decoders
+from linnet.core.errors import NotFound
+from linnet.core.store import Store
+from linnet.http.decoders import Decoders, named_files
 from linnet.stages.serve import MAX_TEXTS, Specialists
 from linnet.version import __version__
 from tests.http.conftest import Client, assert_error
@@ -112,3 +116,15 @@ def test_stop_while_it_is_in_use(writer: Client, decoders: Decoders) -> None:
     with decoders.pool.lease("stories:latest"):
         assert_error(writer.post("/v1/stop", json={"model": "stories"}), 409, code="model_busy")
         assert writer.post("/v1/stop", json={"model": "stories", "force": True}).status_code == 200
+
+
+def test_the_built_in_decoder_is_served_under_its_own_name(tmp_path: Path) -> None:
+    named = named_files(["builtin:nano"])
+    decoders = Decoders(Store(tmp_path), named)
+    try:
+        assert [info.full_name for info in decoders.all()] == ["builtin:nano"]
+        assert "im_start" in decoders.template("builtin:nano")
+        with pytest.raises(NotFound):
+            decoders.find("nano")
+    finally:
+        decoders.close()

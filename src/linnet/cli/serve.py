@@ -30,7 +30,8 @@ def serve(
     host: Annotated[str | None, typer.Option(help="Address to bind; loopback only. Default: LINNET_HOST.")] = None,
     port: Annotated[int | None, typer.Option(help="Port; 0 takes a free one. Default: LINNET_PORT.")] = None,
     model: Annotated[
-        list[str] | None, typer.Option(help="A GGUF file to serve too: PATH or NAME=PATH. May be repeated.")
+        list[str] | None,
+        typer.Option(help="Serve this too: PATH or NAME=PATH of a GGUF file, or builtin:nano. May be repeated."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Say where it serves as one JSON line.")] = False,
 ) -> None:

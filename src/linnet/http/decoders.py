@@ -20,6 +20,7 @@ from linnet.core.store import Store
 from linnet.engines.llama import open_llama
 from linnet.engines.load_plan import LoadOptions, usable_bytes
 from linnet.engines.pool import EnginePool, PoolEngine, Source
+from linnet.formats.builtin import RUNNABLE, our_model
 from linnet.formats.gguf import read_gguf
 from linnet.formats.model_report import ModelReport
 from linnet.formats.resolve import open_manifest, path_model
@@ -167,9 +168,15 @@ class _Held:
 
 
 def named_files(given: Iterable[str]) -> list[tuple[str, Model]]:
-    """`PATH` or `NAME=PATH` as given on the command line, checked. Raises InputError, NotFound, ModelFileError."""
+    """`PATH`, `NAME=PATH` or `builtin:NAME` as given on the command line, checked.
+
+    Raises InputError, NotFound, CorruptFile, ModelFileError.
+    """
     found: dict[str, Model] = {}
     for text in given:
+        if text in RUNNABLE:
+            found[text] = our_model(RUNNABLE[text])
+            continue
         name, equals, path = text.partition("=")
         if not equals:
             name, path = to_name(Path(text).stem), text
