@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import struct
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.shared import shared_data
 
 U8, I8, U16, I16, U32, I32, F32, BOOL, STRING, ARRAY, U64, I64, F64 = range(13)
 CODES = {U8: "B", I8: "b", U16: "H", I16: "h", U32: "I", I32: "i", F32: "f", BOOL: "B", U64: "Q", I64: "q", F64: "d"}
@@ -22,8 +23,7 @@ CHATML = (
 
 def stories() -> Path:
     """The one real model of the shared data. Skips where it is absent."""
-    root = Path(os.environ.get("LINNET_DATA", Path(__file__).parents[2] / "shared" / "data"))
-    path = root / "stories260k" / "stories260K.gguf"
+    path = shared_data("stories260k") / "stories260K.gguf"
     if not path.is_file():
         pytest.skip(f"{path} is absent: set LINNET_DATA to the folder that holds stories260k")
     return path

@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-SHARED = Path(__file__).parents[3] / "shared" / "data" / "stories260k"
+from tests.shared import shared_data
+
+SHARED = shared_data("stories260k")
 STORIES = SHARED / "stories260K.gguf"
 
 CHATML = (

@@ -11,12 +11,13 @@ import torch
 
 from linnet.engines.scoring import Scorer
 from tests import gguf_models
+from tests.shared import shared_data
 
 # Both in fp32, attention included: what is left is the order of sums (seen: at most 1.1e-5, of logits up to 5).
 # For GELU ggml reads a table of 16-bit floats, so these families are as far away as that table (seen: 1.8e-3).
 BOUND = 1e-4
 TABLE_BOUND = 5e-3
-STORIES = Path(__file__).parents[3] / "shared" / "data" / "stories260k"
+STORIES = shared_data("stories260k")
 
 
 @pytest.mark.parametrize("width", [64, 256])
