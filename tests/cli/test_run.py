@@ -365,7 +365,10 @@ def hub(model: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeHub]:
         yield hub
 
 
-def test_a_missing_model_is_offered_on_a_terminal(hub: FakeHub, home: Path, terminal: Callable[..., Terminal]) -> None:
+def test_a_missing_model_is_offered_on_a_terminal(
+    hub: FakeHub, home: Path, terminal: Callable[..., Terminal], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)  # scripts/test sets it
     arguments = ("hf:org/tiny", ONCE, *GREEDY, "--max-tokens", 12)
     first = terminal(*arguments)
     assert "1.2 MB to fetch" in first.until("Fetch it now?")
