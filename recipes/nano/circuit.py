@@ -1,10 +1,10 @@
 """A copying circuit to begin with: two attention layers that continue a sequence seen before.
 
-A decoder of this size needs far more tokens than two hours of two cores give before it copies by itself. The circuit is
-known (Olsson et al. 2022, https://arxiv.org/abs/2209.11895): a head that looks one token back, and a head that looks for
-the place whose last token was this one and says what came next. Here both are written into the weights before training,
-as Trockman and Kolter (2023, https://arxiv.org/abs/2305.09828) do for simpler structure. Windows of repeated random
-tokens in the first steps keep training from washing it out. Nothing in the model's form is special afterwards.
+A decoder of this size needs far more tokens than two hours of two cores give before it copies by itself. The circuit
+is known (Olsson et al. 2022, https://arxiv.org/abs/2209.11895): a head that looks one token back, and a head that looks
+for the place whose last token was this one and says what came next. Here both are written into the weights before
+training, as Trockman and Kolter (2023, https://arxiv.org/abs/2305.09828) do for simpler structure. Windows of repeated
+random tokens in the first steps keep training from washing it out. Nothing in the model's form is special afterwards.
 """
 
 from __future__ import annotations
