@@ -13,7 +13,6 @@ Methods take turns on blocks of texts; a row is the median of blocks.
 from __future__ import annotations
 
 import csv
-import json
 import os
 import statistics
 import sys
@@ -23,6 +22,7 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks import random_llama
 from benchmarks.classify import keep
 from linnet.engines.scoring import Scorer
 
@@ -30,7 +30,6 @@ OUT = Path(os.environ.get("LINNET_BENCH", ".bench"))
 EXAMPLES = Path(__file__).parents[1] / "examples" / "support" / "train.csv"
 TEXTS, BLOCKS = 500, 5
 FRESH_SHARE = 5  # without a kept prefix, one text in five is enough: it is slow
-LAYERS, WIDTH, HEADS, INNER, VOCABULARY = 12, 768, 12, 2048, 32000
 
 
 def rows() -> list[tuple[str, str]]:
@@ -42,59 +41,6 @@ def prompt(text: str, shown: dict[str, str]) -> str:
     """An instruction of about 200 tokens that every text shares, then the text. `shown`: what stands for a label."""
     about = "\n".join(f"- {label}: the customer writes about {name.replace('_', ' ')}" for name, label in shown.items())
     return f"Sort the customer's message into exactly one of these groups.\n{about}\n\nMessage: {text}\nGroup:"
-
-
-def make_model(path: Path) -> Path:
-    """A Llama of about 110 million random weights in Q8_0, with a byte-level BPE trained on the example texts."""
-    import gguf
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    alphabet = pre_tokenizers.ByteLevel.alphabet()
-    trainer = trainers.BpeTrainer(vocab_size=VOCABULARY, initial_alphabet=alphabet, show_progress=False)
-    pairs = rows()
-    shown = {label: label for _, label in pairs}
-    texts = [prompt(text, shown) + f" {label}" for text, label in pairs]
-    tokenizer.train_from_iterator(texts, trainer)
-    state = json.loads(tokenizer.to_str())["model"]
-    tokens = sorted(state["vocab"], key=state["vocab"].get)
-    tokens += [f"<unused{i}>" for i in range(VOCABULARY - len(tokens))]
-    writer = gguf.GGUFWriter(path, "llama")
-    writer.add_context_length(2048)
-    writer.add_embedding_length(WIDTH)
-    writer.add_block_count(LAYERS)
-    writer.add_feed_forward_length(INNER)
-    writer.add_head_count(HEADS)
-    writer.add_layer_norm_rms_eps(1e-5)
-    writer.add_rope_dimension_count(WIDTH // HEADS)
-    writer.add_vocab_size(VOCABULARY)
-    writer.add_file_type(gguf.LlamaFileType.MOSTLY_Q8_0)
-    writer.add_tokenizer_model("gpt2")
-    writer.add_tokenizer_pre("gpt-2")
-    writer.add_token_list(tokens)
-    writer.add_token_types([gguf.TokenType.NORMAL] * len(tokens))
-    writer.add_token_merges([" ".join(merge) for merge in state["merges"]])
-    writer.add_eos_token_id(VOCABULARY - 1)
-    writer.add_add_bos_token(False)
-    noise = np.random.default_rng(0)
-    shapes = {"attn_q": (WIDTH, WIDTH), "attn_k": (WIDTH, WIDTH), "attn_v": (WIDTH, WIDTH)}
-    shapes |= {"attn_output": (WIDTH, WIDTH), "ffn_gate": (INNER, WIDTH), "ffn_up": (INNER, WIDTH)}
-    shapes |= {"ffn_down": (WIDTH, INNER)}
-    named = {f"blk.{layer}.{name}.weight": shape for layer in range(LAYERS) for name, shape in shapes.items()}
-    kind = gguf.GGMLQuantizationType.Q8_0
-    for name, shape in {"token_embd.weight": (VOCABULARY, WIDTH), **named}.items():
-        value = noise.normal(scale=shape[1] ** -0.5, size=shape).astype(np.float32)
-        writer.add_tensor(name, gguf.quants.quantize(value, kind), raw_dtype=kind)
-    norms = [f"blk.{layer}.{name}.weight" for layer in range(LAYERS) for name in ("attn_norm", "ffn_norm")]
-    for name in ("output_norm.weight", *norms):
-        writer.add_tensor(name, np.ones(WIDTH, dtype=np.float32))
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
-    return path
 
 
 def generate(scorer: Scorer, ids: list[int], count: int) -> list[int]:
@@ -156,7 +102,10 @@ def main() -> None:
     OUT.mkdir(exist_ok=True)
     path = OUT / "scoring-0.1b.gguf"
     if not path.is_file():
-        make_model(path.with_suffix(".part")).rename(path)
+        pairs = rows()
+        shown = {label: label for _, label in pairs}
+        texts = [prompt(text, shown) + f" {label}" for text, label in pairs]
+        random_llama.make(path.with_suffix(".part"), random_llama.SMALL, texts).rename(path)
     with Scorer(path, threads=1) as scorer:
         for kind in ("words", "letters"):
             measure(scorer, kind, int(sys.argv[1]) if sys.argv[1:] else TEXTS)
