@@ -21,8 +21,9 @@ EMBEDDING_STD = 0.3  # large beside the first updates, or these wash the circuit
 CONSTANT = 5.0  # of one dimension that all tokens share, in EMBEDDING_STD
 LOOK_BACK, MATCH, SAY = 4.4, 10.0, 3.0  # logits one place beside, logits of a match, weight of what came next
 FIRST_ID = 20  # below are control tokens
-# Repeated windows of 512 tokens in a step, until that step.
-SCHEDULE = ((100, 2), (400, 1))
+# Until that step so many windows of repeated tokens; then one in each step, or in each second one of long windows. The
+# pause was a trial: within 250 steps the circuit no longer served rare tokens.
+SCHEDULE = ((100, 2), (400, 1), (720, 0))
 SEED = 5
 
 
@@ -97,5 +98,5 @@ def repeated(count: int, width: int, seed: int) -> tuple[Tensor, Tensor]:
     return ids, known
 
 
-def windows_of(step: int) -> int:
-    return next((count for until, count in SCHEDULE if step < until), 0)
+def windows_of(step: int, long: bool) -> int:
+    return next((count for until, count in SCHEDULE if step < until), step % 2 if long else 1)

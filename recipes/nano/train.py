@@ -83,7 +83,7 @@ class Run:
     def batch(self) -> tuple[Tensor, Tensor]:
         """Inputs and targets [windows, width] of this step, -100 where nothing is learnt.
 
-        The windows come round again when all were used. In the first steps a few make room for repeated tokens.
+        The windows come round again when all were used. A few make room for repeated tokens.
         """
         width = windows.LONG if self.progress.decaying() else windows.SHORT
         step = self.progress.step - (self.progress.decay_at if self.progress.decaying() else 0)
@@ -93,9 +93,9 @@ class Run:
         count, data = self.shape.tokens_per_step // width, self.data[width]
         picked = [(step * count + i) % len(data) for i in range(count)]
         ids = torch.from_numpy(data[picked].astype("int64"))
-        inputs, targets = ids[:, :-1], ids[:, 1:].clone()
-        again = min(circuit.windows_of(self.progress.step), count - 1) if self.shape.layers > 1 else 0
-        if again:
+        inputs, targets = ids[:, :-1], ids[:, 1:]
+        again = circuit.windows_of(self.progress.step, width == windows.LONG) if self.shape.layers > 1 else 0
+        if again and count > 1:
             ids, known = circuit.repeated(again, width, self.progress.step)
             inputs = torch.cat([inputs[again:], ids[:, :-1]])
             targets = torch.cat([targets[again:], ids[:, 1:].masked_fill(~known, IGNORED)])

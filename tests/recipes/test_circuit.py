@@ -49,5 +49,6 @@ def test_repeated_windows_have_their_period() -> None:
     assert min(min(row) for row in ids.tolist()) >= circuit.FIRST_ID
 
 
-def test_windows_of_repeated_tokens_end() -> None:
-    assert [circuit.windows_of(step) for step in (0, 99, 100, 399, 400, 9999)] == [2, 2, 1, 1, 0, 0]
+def test_when_there_are_windows_of_repeated_tokens() -> None:
+    assert [circuit.windows_of(step, long=False) for step in (0, 99, 100, 399, 400, 719, 720)] == [2, 2, 1, 1, 0, 0, 1]
+    assert [circuit.windows_of(step, long=True) for step in (3000, 3001)] == [0, 1]
