@@ -1,1 +1,4 @@
-"""Numbers that judge a model, from arrays alone. Knows no model, no file, no task."""
+"""Numbers that judge a model, from texts and arrays alone. Knows no model and no task.
+
+Only two of its files start processes: `sandbox` for programs under test, `user_metric` for a function of the user's.
+"""
