@@ -16,33 +16,45 @@ if TYPE_CHECKING:
     from linnet.core.store import Store
     from linnet.core.task import Task, parse_task, read_task
     from linnet.pipeline.build import BuildResult, build
+    from linnet.pipeline.merge import MergeResult, merge
+    from linnet.pipeline.tune import TuneOptions, TuneResult, tune
     from linnet.stages.serve import Specialists
 
 _HOMES = {
     "BuildResult": "linnet.pipeline.build",
     "Event": "linnet.core.events",
     "LinnetError": "linnet.core.errors",
+    "MergeResult": "linnet.pipeline.merge",
     "Specialist": "linnet.core.records",
     "Specialists": "linnet.stages.serve",
     "Store": "linnet.core.store",
     "Task": "linnet.core.task",
+    "TuneOptions": "linnet.pipeline.tune",
+    "TuneResult": "linnet.pipeline.tune",
     "build": "linnet.pipeline.build",
+    "merge": "linnet.pipeline.merge",
     "parse_task": "linnet.core.task",
     "read_task": "linnet.core.task",
+    "tune": "linnet.pipeline.tune",
 }
 
 __all__ = [
     "BuildResult",
     "Event",
     "LinnetError",
+    "MergeResult",
     "Specialist",
     "Specialists",
     "Store",
     "Task",
+    "TuneOptions",
+    "TuneResult",
     "__version__",
     "build",
+    "merge",
     "parse_task",
     "read_task",
+    "tune",
 ]
 
 

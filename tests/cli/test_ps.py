@@ -14,9 +14,9 @@ from tests.cli.test_serve import LAUNCH, served
 from tests.engines.made_llama import STORIES, needs_stories
 
 
-def linnet(home: Path, log: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def linnet(home: Path, log: Path, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, str(LAUNCH), str(log), *arguments]
-    environment = {**os.environ, "LINNET_HOME": str(home)}
+    environment = {**os.environ, "LINNET_HOME": str(home), **more}
     return subprocess.run(command, capture_output=True, text=True, timeout=60, env=environment, check=False)
 
 
@@ -46,3 +46,17 @@ def test_no_server_and_no_loopback(tmp_path: Path) -> None:
     assert "linnet serve" in done.stderr
     done = linnet(tmp_path, tmp_path / "log", "stop", "x", "--host", "10.0.0.1")
     assert done.returncode == 2
+
+
+def test_a_server_that_asks_for_a_key(tmp_path: Path) -> None:
+    home, log = tmp_path / "home", tmp_path / "log"
+    made = linnet(home, tmp_path / "0", "keys", "create", "boss", "--right", "manage", "--json")
+    key = json.loads(made.stdout)["key"]
+    with served(home, log, "--require-key") as server:
+        port = ("--port", str(server.announced["port"]))
+        refused = linnet(home, tmp_path / "2", "ps", *port)
+        assert (refused.returncode, "LINNET_KEY" in refused.stderr) == (2, True)
+        assert linnet(home, tmp_path / "2", "ps", *port, LINNET_KEY=key).stdout == "No model is loaded.\n"
+        assert httpx.get(f"{server.url}/v1/models").status_code == 401
+        assert key not in log.read_text()
+        assert server.stop() == 0

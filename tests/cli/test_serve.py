@@ -206,8 +206,8 @@ def _accepts(port: int) -> bool:
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (["--host", "0.0.0.0"], 2, "needs a key; keys are not supported by this version yet"),
-        (["--host", "example.org"], 2, "needs a key"),
+        (["--host", "0.0.0.0"], 2, "linnet keys create"),
+        (["--host", "example.org"], 2, "is not an address"),
         (["--port", "70000"], 2, "is not a port"),
         (["--port", "TAKEN"], 1, "it is in use"),
     ],

@@ -18,6 +18,18 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "src"))
 from linnet.engines.worker_protocol import HEARTBEAT_S, read_message, write_message
 
 MODE = sys.argv[1]
+CALLS = (
+    "Let me ",
+    "look. <tool",
+    "_call>",
+    '\n{"name": "weather", ',
+    '"arguments": {"city": "Par',
+    'is"}}\n</tool_call>\n',
+    '<tool_call>{"name": "weather", "arguments": {"city": "Rome"}}',
+    "</tool_call>",
+    "\n",
+    '<tool_call>{"name": "nobody"}</tool_call>',
+)
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -42,6 +54,8 @@ class Handler(BaseHTTPRequestHandler):
         body = json.loads(self.rfile.read(int(self.headers["content-length"])))
         if self.path == "/tokenize":
             return self.answer(json.dumps({"tokens": [1, *map(ord, body["content"])]}).encode())
+        if self.path == "/apply-template":  # enough to see what came
+            return self.answer(json.dumps({"prompt": json.dumps(body)}).encode())
         if MODE == "stall":
             time.sleep(60)
         if MODE == "not-json":
@@ -50,6 +64,10 @@ class Handler(BaseHTTPRequestHandler):
             return self.answer(b'{"error": {"code": 500, "message": "no"}}', 500)
         self.send_response(200)
         self.end_headers()
+        if MODE == "calls":
+            for part in CALLS:
+                self.event(content=part, tokens=[65], stop=False)
+            return self.event(content="", tokens=[], stop=True, stop_type="eos", tokens_predicted=len(CALLS))
         if MODE == "bad-tokens":
             return self.event(content="a", tokens=["x"], stop=False)
         for number in range(body["n_predict"] if MODE == "endless" else 3):

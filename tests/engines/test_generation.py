@@ -13,7 +13,7 @@ NUMBERS = [float("nan"), float("inf"), 1e308, -1e308, True, "2", None, [1]]
 
 
 @pytest.mark.parametrize(
-    "field", [name for name in RANGES if name not in ("max_tokens", "top_logprobs", "token_id", "scale")]
+    "field", [name for name in RANGES if name not in ("max_tokens", "top_logprobs", "token_id", "scale", "bias")]
 )
 def test_18_sampling_is_checked_at_its_limits(field: str) -> None:
     whole, low, high = RANGES[field]
@@ -48,6 +48,10 @@ def test_17_max_tokens_is_checked(value: Any) -> None:
         ({"prompt": "a", "stop": ("a",) * 17}, "stop has 17"),
         ({"prompt": "a", "top_logprobs": 21}, "top_logprobs"),
         ({"prompt": "a", "json_schema": {}, "grammar": 'root ::= "a"'}, "both given"),
+        ({"prompt": "a", "logit_bias": ((5, 100.5),)}, "bias of token 5"),
+        ({"prompt": "a", "logit_bias": ((-5, 1.0),)}, "token id of logit_bias"),
+        ({"prompt": "a", "logit_bias": ((5, 1.0),) * 1025}, "at most 1024"),
+        ({"token_ids": (1,), "suffix": "a"}, "without prompt"),
         ({"prompt": "a", "adapters": (("x", float("nan")),)}, "scale of adapter 'x'"),
         ({"prompt": "a", "thinking": 1}, "thinking"),
     ],

@@ -21,9 +21,9 @@ def named(name: str, path: Path) -> tuple[str, Model]:
     return f"{name}:latest", path_model(path, str(path)).model_copy(update={"name": f"{name}:latest"})
 
 
-def small_engine(model: Model, free_bytes: int, embedding: bool) -> LlamaEngine:
+def small_engine(model: Model, free_bytes: int, embedding: bool, context: int = 512) -> LlamaEngine:
     # One thread: two of a tiny model mostly wait for each other.
-    options = LoadOptions(context=512, threads=1, slots=1 if embedding else 2, embedding=embedding)
+    options = LoadOptions(context=context, threads=1, slots=1 if embedding else 2, embedding=embedding)
     return open_llama(Path(model.path), options, label=model.name, free_bytes=free_bytes)
 
 

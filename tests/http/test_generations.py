@@ -239,3 +239,85 @@ def test_the_real_engine_is_free_again(writer: Client, decoders: Decoders, gener
 
     print(f"free after {1000 * writer.runner.run(check()):.0f} ms")
     assert not any(row.requests for row in decoders.pool.ps())
+
+
+def slow_to_release(there: Place) -> None:
+    """Its pool takes long to take an engine back: whoever hears of the end before that sees it."""
+    release = there.decoders.pool._release
+
+    def slowly(entry: Any) -> None:
+        time.sleep(0.2)
+        release(entry)
+
+    there.decoders.pool._release = slowly  # type: ignore[method-assign]
+
+
+def told(there: Place, path: str, body: dict[str, Any]) -> list[tuple[str, int]]:
+    """Every part of an answer, with the leases that were held when it was handed over."""
+    found: list[tuple[str, int]] = []
+
+    async def ask() -> None:
+        async def receive() -> dict[str, Any]:
+            if not bodies:
+                await asyncio.Event().wait()
+            return {"type": "http.request", "body": bodies.pop(), "more_body": False}
+
+        async def send(message: dict[str, Any]) -> None:
+            if text := message.get("body", b"").decode():
+                found.append((text, sum(row.requests for row in there.decoders.pool.ps())))
+
+        bodies = [json.dumps(body).encode()]
+        headers = [(b"host", b"localhost"), (b"content-type", b"application/json")]
+        headers.append((b"content-length", str(len(bodies[0])).encode()))
+        scope = {"type": "http", "method": "POST", "path": path, "headers": headers, "query_string": b""}
+        await there.app(scope, receive, send)
+
+    there.runner.run(ask())
+    return found
+
+
+BODY = {"model": "stories", "prompt": SECRET}
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize(
+    ("mode", "path", "fields", "last"),
+    [
+        ("lies", "/v1/completions", {}, '"finish_reason": "stop"'),
+        ("lies", "/v1/completions", {"n": 2}, '"finish_reason": "stop"'),
+        ("lies", "/api/generate", {}, '"done_reason": "stop"'),
+        ("lies", "/v1/completions", {"prompt": "x" * 600}, "context_length_exceeded"),
+        ("die-in-answer", "/v1/completions", {}, "engine_crashed"),
+        ("error-500", "/v1/completions", {}, "engine_crashed"),
+        ("crash-in-load", "/v1/completions", {}, "engine_crashed"),
+        ("lies", "/v1/embeddings", {"prompt": None, "input": "x"}, "engine_crashed"),
+        ("endless", "/v1/completions", {"max_tokens": 400}, "request_timeout"),
+    ],
+)
+def test_the_engine_is_given_back_before_the_end_is_told(
+    place: Any, mode: str, path: str, fields: dict[str, Any], last: str, stream: bool
+) -> None:
+    there = place(mode, GenerationLimits(request_seconds=1.0 if mode == "endless" else 60))
+    slow_to_release(there)
+    body = {name: value for name, value in {**BODY, **fields}.items() if value is not None}
+    parts = told(there, path, body if "input" in body else {**body, "stream": stream})
+    held = [leases for text, leases in parts if last in text]
+    assert held[-1] == 0
+    assert parts[-1][1] == 0
+    if len(parts) > 2:
+        assert parts[0][1] == 1  # while it is written, it is in use
+
+
+def test_an_engine_is_given_back_when_its_threads_end(place: Any) -> None:
+    there = place("endless")
+
+    async def check() -> None:
+        task = asyncio.create_task(there.client.arequest("POST", "/v1/completions", json=question()))
+        while [row.state for row in there.decoders.pool.ps()] != ["busy"]:
+            await asyncio.sleep(0.01)
+        there.generations.close()
+        task.cancel()
+        await asyncio.wait([task])
+        await there.is_empty()
+
+    there.runner.run(check())

@@ -301,7 +301,10 @@ def test_description_promises_what_is_answered(client: Client) -> None:
         "/v1/messages",
         "/v1/messages/count_tokens",
         "/v1/ps",
+        "/v1/responses",
+        "/v1/responses/input_tokens",
         "/v1/stop",
+        "/metrics",
         *(f"/api/{name}" for name in ("chat", "embed", "embeddings", "generate", "ps", "show", "tags", "version")),
     }
     for path, methods in description["paths"].items():

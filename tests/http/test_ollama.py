@@ -9,9 +9,14 @@ from typing import Any
 import httpx
 import pytest
 
+from linnet.core.errors import ResourceMissing
+from linnet.core.records import Model
+from linnet.core.store import Store
+from linnet.engines.llama import LlamaEngine
+from linnet.http.app import create_app
 from linnet.http.decoders import Decoders
 from tests.http.conftest import Client
-from tests.http.decoders import STORY, faulty
+from tests.http.decoders import STORY, faulty, small_engine
 from tests.http.test_openai_generate import MESSAGES, SCHEMA, greedy
 
 OPTIONS = {"temperature": 0, "num_predict": 12}
@@ -115,7 +120,7 @@ def test_abuse_27_keep_alive_is_refused(writer: Client, value: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "options", [{"num_ctx": 2**31}, {"num_ctx": 513}, {"num_predict": 0}, {"mirostat": 1}, {"temprature": 1}]
+    "options", [{"num_ctx": 2**31}, {"num_ctx": 1 << 24}, {"num_predict": 0}, {"mirostat": 1}, {"temprature": 1}]
 )
 def test_options_are_an_allow_list(writer: Client, options: dict[str, Any]) -> None:
     assert next(iter(options)) in refused(generate(writer, options=options))
@@ -180,3 +185,41 @@ def test_a_fault_in_a_stream_is_its_last_line(writer: Client, specialists: Any) 
         assert not any(part["done"] for part in parts)
     finally:
         broken.close()
+
+
+def test_a_larger_context_is_loaded_where_it_can_be(writer: Client, decoders: Decoders) -> None:
+    long = [{"role": "user", "content": "dog " * 600}]
+    assert "512" in refused(chat(writer, messages=long))
+    answer = chat(writer, messages=long, options={**OPTIONS, "num_ctx": 2048}, stream=False)
+    assert answer.status_code == 200
+    assert answer.json()["prompt_eval_count"] > 512
+    with decoders.pool.lease("chatty:latest") as lease:
+        assert lease.engine.context == 2048
+    assert chat(writer, messages=long, stream=False).status_code == 200  # it stays so, for everybody
+    assert chat(writer, options={**OPTIONS, "num_ctx": 512}, stream=False).status_code == 200
+    message = refused(chat(writer, options={**OPTIONS, "num_ctx": 4096}))
+    assert "4096" in message
+    assert "2048" in message
+    decoders._contexts.clear()
+    decoders.stop("chatty:latest", force=True)
+
+
+def test_a_larger_context_that_does_not_fit_changes_nothing(store: Store, specialists: Any, writer: Client) -> None:
+    chatty = writer.app.state.serving.decoders._named["chatty:latest"]
+
+    def tight(model: Model, free_bytes: int, embedding: bool, context: int = 512) -> LlamaEngine:
+        if context > 512:
+            raise ResourceMissing("It needs 9 MiB; 8 MiB are free.")
+        return small_engine(model, free_bytes, embedding)
+
+    made = Decoders(store, [("chatty:latest", chatty)], open_engine=tight)
+    client = Client(create_app(specialists, decoders=made), writer.runner)
+    try:
+        message = refused(chat(client, options={**OPTIONS, "num_ctx": 1024}))
+        assert "num_ctx is 1024; the model is loaded with a context of 512." in message
+        assert "9 MiB" in message
+        assert chat(client, stream=False).status_code == 200
+        with made.pool.lease("chatty:latest") as lease:
+            assert lease.engine.context == 512
+    finally:
+        made.close()

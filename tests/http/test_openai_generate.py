@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 from typing import Any
 
 import httpx
 import pytest
 
+from linnet.core.store import Store
 from linnet.engines.generation import GREEDY, GenerateRequest, Generation
-from linnet.http.decoders import Decoders
+from linnet.http.app import create_app
+from linnet.http.decoders import Decoders, named_files
+from linnet.stages.serve import Specialists
 from tests.http.conftest import Client, assert_error
-from tests.http.decoders import STORY
+from tests.http.decoders import STORY, small_engine
 from tests.http.test_openai import frames
 
 MESSAGES = [{"role": "user", "content": "Tell me a story"}]
@@ -183,7 +187,9 @@ def test_abuse_19_schemas(writer: Client, schema: dict[str, Any]) -> None:
     [
         ("tools", [{"type": "function", "function": {"name": "f"}}]),
         ("tool_choice", "required"),
-        ("logit_bias", {"5": 1}),
+        ("logit_bias", {"x": 1}),
+        ("logit_bias", {"999": 1}),
+        ("logit_bias", {str(n): 1 for n in range(1025)}),
         ("n", 9),
         ("max_tokens", 0),
         ("temperature", 2.1),
@@ -199,7 +205,7 @@ def test_what_cannot_be_obeyed_is_refused_by_name(writer: Client, param: str, va
 
 @pytest.mark.parametrize(
     ("param", "value"),
-    [("suffix", "x"), ("best_of", 3), ("logprobs", 6), ("prompt", []), ("prompt", [[]]), ("prompt", ["a"] * 65)],
+    [("suffix", "x"), ("best_of", 9), ("logprobs", 6), ("prompt", []), ("prompt", [[]]), ("prompt", ["a"] * 65)],
 )
 def test_completions_refuse_by_name(writer: Client, param: str, value: Any) -> None:
     response = complete(writer, **{param: value})
@@ -231,3 +237,61 @@ def test_a_base_model_takes_no_chat(writer: Client) -> None:
     assert "chat template" in assert_error(chat(writer, model="stories"), 400, param="messages")
     for messages in ([{"role": "user"}], [{"role": "assistant", "tool_calls": [{}]}], [{"role": "function"}]):
         assert_error(chat(writer, messages=messages), 400, type="invalid_request_error")
+
+
+def test_logit_bias_moves_the_choice(writer: Client, decoders: Decoders) -> None:
+    with decoders.pool.lease("stories") as lease:
+        token = lease.engine.tokenize(" dog")[-1]
+    banned = complete(writer, logprobs=0, max_tokens=1).json()["choices"][0]["text"]
+    forced = complete(writer, logit_bias={str(token): 100}, max_tokens=3).json()["choices"][0]
+    assert len(set(forced["text"])) <= 3  # the same token again and again
+    with decoders.pool.lease("stories") as lease:
+        first = lease.engine.tokenize(STORY + banned)[len(lease.engine.tokenize(STORY))]
+    without = complete(writer, logit_bias={str(first): -100}, max_tokens=1).json()["choices"][0]["text"]
+    assert without != banned
+    assert chat(writer, logit_bias={}).status_code == 200
+    assert_error(complete(writer, logit_bias={"5": 101}), 400, param="logit_bias[5]")
+
+
+def test_best_of(writer: Client) -> None:
+    fields = {"temperature": 1.5, "seed": 3, "max_tokens": 6}
+    every = complete(writer, n=4, logprobs=0, **fields).json()["choices"]
+    found = [(c["logprobs"]["token_logprobs"], c["text"]) for c in every]
+    means = [(sum(logprobs) / len(logprobs), text) for logprobs, text in found]
+    answer = complete(writer, n=2, best_of=4, **fields).json()
+    ranked = [text for _, text in sorted(means, reverse=True)]
+    assert [choice["text"] for choice in answer["choices"]] == ranked[:2]
+    assert [choice["index"] for choice in answer["choices"]] == [0, 1]
+    assert {choice["logprobs"] for choice in answer["choices"]} == {None}
+    assert answer["usage"]["completion_tokens"] == 24
+    assert_error(complete(writer, n=2, best_of=1), 400, param="best_of")
+    assert_error(complete(writer, best_of=2, stream=True), 400, param="best_of")
+
+
+def test_echo_of_token_ids(writer: Client, decoders: Decoders) -> None:
+    with decoders.pool.lease("stories") as lease:
+        ids = lease.engine.prompt_ids(GenerateRequest(prompt=STORY))
+    text = complete(writer, prompt=ids, echo=True).json()["choices"][0]["text"]
+    assert text.endswith(complete(writer, echo=True).json()["choices"][0]["text"])
+    assert_error(complete(writer, echo=True, logprobs=1), 400, param="echo")
+
+
+def test_fill_in_the_middle(store: Store, runner: asyncio.Runner) -> None:
+    made = Decoders(store, named_files(["builtin:nano"]), open_engine=small_engine)
+    client = Client(create_app(Specialists(store), decoders=made), runner)
+    try:
+        parts = {"prompt": "def add(a, b):\n    return ", "suffix": "\n<|fim_middle|>\nprint(add(1, 2))\n"}
+        answer = complete(client, model="builtin:nano", **parts).json()
+        assert answer["usage"]["completion_tokens"] > 0
+        with made.pool.lease("builtin:nano") as lease:
+            ids = lease.engine.prompt_ids(GenerateRequest(**parts))
+            marks = [
+                lease.engine.tokenize(f"<|fim_{name}|>", control_tokens=True)[0]
+                for name in ("prefix", "suffix", "middle")
+            ]
+        assert [token for token in ids if token in marks] == marks  # what the text spells out is text
+        assert (ids[0], ids[-1]) == (marks[0], marks[2])
+        assert answer["usage"]["prompt_tokens"] == len(ids)
+        assert_error(complete(client, model="builtin:nano", prompt=[1, 2], suffix="x"), 400, param="suffix")
+    finally:
+        made.close()

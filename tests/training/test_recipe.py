@@ -26,7 +26,7 @@ def test_the_digest_sees_every_field_and_input() -> None:
     digests = {recipe.digest("data"), recipe.digest("other"), recipe.digest("data", "more"), recipe.digest()}
     for name in Recipe.model_fields:
         value = getattr(recipe, name)
-        other = value + "x" if isinstance(value, str) else value + 1
+        other = not value if isinstance(value, bool) else value + "x" if isinstance(value, str) else value + 1
         digests.add(recipe.model_copy(update={name: other}).digest("data"))
     assert len(digests) == 4 + len(Recipe.model_fields)
     assert Recipe.model_validate(recipe.to_json()).digest("data") == recipe.digest("data")

@@ -145,7 +145,7 @@ def test_a_chat_without_an_answer_is_refused(base: Path) -> None:
 
 def test_long_rows_are_refused_or_named(base: Path) -> None:
     rows = [*chats(3), chat(("user", "long " * 200), ("assistant", "b"), row=99)]
-    with pytest.raises(DataError, match=r"1 row \(99\) has more than 60 tokens.\nNothing is cut"):
+    with pytest.raises(DataError, match=r"1 row \(99\) has more than 60 tokens, the longest 811.\nNothing is cut"):
         encoder(base).encode(rows, 60)
     found = encoder(base).encode(rows, 60, drop_long=True)
     assert (found.too_long, [e.row for e in found.examples]) == ((99,), [1, 2, 3])

@@ -8,21 +8,27 @@ from linnet.cli import (
     build,
     check,
     classify,
+    convert,
     cp,
     data,
     doctor,
     engine,
     evaluate,
     import_,
+    keys,
     list_,
+    merge,
     ps,
     pull,
+    quantize,
     rm,
     run,
+    runs,
     serve,
     settings,
     show,
     stop,
+    tune,
 )
 from linnet.version import __version__
 
@@ -35,12 +41,18 @@ app = typer.Typer(
 )
 app.command("build")(build.build)
 app.add_typer(data.app, name="data")
+app.command("tune")(tune.tune)
+app.command("merge")(merge.merge)
+app.add_typer(runs.app, name="runs")
+app.command("convert")(convert.convert)
+app.command("quantize")(quantize.quantize)
 app.command("evaluate")(evaluate.evaluate)
 app.command("check")(check.check)
 app.command("classify")(classify.classify)
 app.command("serve")(serve.serve)
 app.command("ps")(ps.ps)
 app.command("stop")(stop.stop)
+app.add_typer(keys.app, name="keys")
 app.command("run")(run.run)
 app.command("pull")(pull.pull)
 app.command("import")(import_.import_)

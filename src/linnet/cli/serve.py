@@ -1,15 +1,21 @@
-"""`linnet serve`: answer over HTTP on this machine."""
+"""`linnet serve`: answer over HTTP on this machine, or with keys to others."""
 
 from __future__ import annotations
 
 import os
-from typing import Annotated
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from linnet.cli.printing import print_json
+from linnet.cli.printing import plain, print_json
 from linnet.core import settings
 from linnet.core.errors import InputError
+
+if TYPE_CHECKING:
+    from linnet.http.decoders import Decoders
+    from linnet.http.exposure import Exposure
+    from linnet.stages.serve import Specialists
 
 
 def chosen_port(port: int | None) -> int:
@@ -26,47 +32,101 @@ def _many(count: int, what: str) -> str:
     return f"{count} {what}{'' if count == 1 else 's'}"
 
 
+Host = Annotated[
+    str | None, typer.Option(help="Address to bind; one that is not loopback needs a key. Default: LINNET_HOST.")
+]
+Port = Annotated[int | None, typer.Option(help="Port; 0 takes a free one. Default: LINNET_PORT.")]
+Models = Annotated[
+    list[str] | None,
+    typer.Option("--model", help="Serve this too: PATH or NAME=PATH of a GGUF file, or builtin:nano. May be repeated."),
+]
+HostNames = Annotated[
+    list[str] | None, typer.Option("--host-name", help="A name that clients use for this server. May be repeated.")
+]
+RequireKey = Annotated[bool, typer.Option("--require-key", help="Ask for a key on loopback too.")]
+Check = Annotated[bool, typer.Option("--check", help="Only say what would be open to whom, and serve nothing.")]
+
+
 def serve(
-    host: Annotated[str | None, typer.Option(help="Address to bind; loopback only. Default: LINNET_HOST.")] = None,
-    port: Annotated[int | None, typer.Option(help="Port; 0 takes a free one. Default: LINNET_PORT.")] = None,
-    model: Annotated[
-        list[str] | None,
-        typer.Option(help="Serve this too: PATH or NAME=PATH of a GGUF file, or builtin:nano. May be repeated."),
-    ] = None,
+    *,
+    host: Host = None,
+    port: Port = None,
+    model: Models = None,
+    host_name: HostNames = None,
+    require_key: RequireKey = False,
+    check: Check = False,
     as_json: Annotated[bool, typer.Option("--json", help="Say where it serves as one JSON line.")] = False,
 ) -> None:
     """Serve every specialist and GGUF decoder of the store over HTTP until it is stopped.
 
     SIGTERM lets running requests end, for at most 30 seconds. The routes are shown at /docs.
     """
+    from linnet.core.keys import Keys
     from linnet.core.store import Store
     from linnet.http import server
+    from linnet.http.access import Access
     from linnet.http.admission import Admission
-    from linnet.http.app import LOOPBACK_NAMES, create_app
+    from linnet.http.app import create_app
     from linnet.http.decoders import Decoders, named_files
+    from linnet.http.exposure import exposure
     from linnet.stages.serve import Specialists
 
-    chosen = host or settings.get("LINNET_HOST")
-    address = server.loopback(chosen)
-    specialists = Specialists(Store())
-    decoders = Decoders(specialists.store, named_files(model or []))
-    bound = server.bind(chosen, chosen_port(port))
-    where = server.url(bound)
-
-    def announce() -> None:
-        count, models = len(specialists.store.names()), len(decoders.all())
-        if as_json:
-            facts = {"url": where, "host": address, "port": bound.getsockname()[1]}
-            print_json({**facts, "specialists": count, "models": models})
-        else:
-            print(f"serving on {where} ({_many(count, 'specialist')}, {_many(models, 'model')})", flush=True)
-
-    admission = Admission()
-    app = create_app(specialists, allowed_hosts=(*LOOPBACK_NAMES, address), admission=admission, decoders=decoders)
+    store = Store()
+    keys = Keys(store)
+    found = exposure(
+        host or settings.get("LINNET_HOST"), chosen_port(port), keys, names=host_name or (), require_key=require_key
+    )
+    specialists = Specialists(store)
+    decoders = Decoders(store, named_files(model or []))
     try:
-        server.run(app, bound, announce)
+        if check:
+            served = {"specialists": specialists.names(), "models": [info.full_name for info in decoders.all()]}
+            _print_check(found.model_copy(update={name: tuple(names) for name, names in served.items()}), as_json)
+            return
+        bound = server.bind(found.host, found.port, public=found.key_required)
+        admission, access = Admission(), Access(keys, required=found.key_required)
+        app = create_app(
+            specialists, allowed_hosts=found.host_names, admission=admission, decoders=decoders, access=access
+        )
+        server.run(app, bound, _announcement(server.url(bound), bound.getsockname(), (specialists, decoders), as_json))
     finally:
         decoders.close()
     if admission.busy:
         # The drain is over and a model still runs. Its thread cannot be stopped, and Python would wait for it.
         os._exit(0)
+
+
+def _announcement(
+    where: str, address: tuple[str, int], served: tuple[Specialists, Decoders], as_json: bool
+) -> Callable[[], None]:
+    specialists, decoders = served
+
+    def announce() -> None:
+        count, models = len(specialists.store.names()), len(decoders.all())
+        if as_json:
+            facts = {"url": where, "host": address[0], "port": address[1]}
+            print_json({**facts, "specialists": count, "models": models})
+        else:
+            print(f"serving on {where} ({_many(count, 'specialist')}, {_many(models, 'model')})", flush=True)
+
+    return announce
+
+
+def _print_check(found: Exposure, as_json: bool) -> None:
+    from linnet.http.exposure import HERE
+
+    if as_json:
+        print_json(found.to_json())
+        return
+    print(f"address       {found.host} port {found.port}: reachable by {found.reachable_by}")
+    print(f"host names    {plain(', '.join(found.host_names))}")
+    print(f"without a key {', '.join(found.open_without_key)}")
+    if not found.keys:
+        print("keys          none")
+    for key in found.keys:
+        models = plain(", ".join(key.models)) or "every model"
+        print(f"key           {plain(key.name)} ({key.id}): {', '.join(key.rights)}; {models}")
+    for what, names in (("specialists", found.specialists), ("models", found.models)):
+        print(f"{what:<14}{plain(', '.join(names)) or 'none'}")
+    if found.reachable_by != HERE:
+        print("encryption    none: keys and texts cross the network readable; put a proxy with TLS in front")

@@ -24,6 +24,8 @@ NAMES = (
     "checkpoint.payload",
     "checkpoint.manifest",
     "checkpoint.publish",
+    "convert.publish",
+    "convert.tensor",
     "hub.receive",
     "import.copy",
     "record.write",

@@ -31,6 +31,9 @@ OWN = (
     Setting("LINNET_HOME", "", "Folder of the store. Empty: the platform's data folder."),
     Setting("LINNET_HOST", "127.0.0.1", "Address that `linnet serve` binds."),
     Setting("LINNET_PORT", "11500", "Port that `linnet serve` binds.", is_number=True),
+    Setting(
+        "LINNET_KEY", "", "Key that `linnet ps` and `linnet stop` show to a server that asks for one.", is_secret=True
+    ),
     Setting("LINNET_THREADS", "0", "Threads for training and inference. 0: every core.", is_number=True),
     Setting("LINNET_LOCK_WAIT_S", "3600", "Seconds to wait for another build of the same thing.", is_number=True),
     Setting("LINNET_CHECKPOINT_S", "20", "Seconds between two training checkpoints.", is_number=True),
@@ -51,6 +54,7 @@ HUB = (
 ENGINE = (
     Setting("LINNET_CONTEXT", "4096", "Tokens of a prompt and its answer together, at most.", is_number=True),
     Setting("LINNET_SLOTS", "2", "Requests that one loaded model answers at once.", is_number=True),
+    Setting("LINNET_ENGINE", "auto", "Which llama.cpp: auto, wheel, native, or the path of a llama-server."),
     Setting("LINNET_KEEP_ALIVE_S", "300", "Seconds that an unused model stays in memory.", is_number=True),
 )
 GROUPS = {"own": OWN, "hub": HUB, "engine": ENGINE}

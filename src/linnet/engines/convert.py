@@ -12,7 +12,7 @@ import sys
 import tempfile
 from importlib import metadata
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from linnet.core.errors import EngineError, require
 from linnet.core.files import check_space, fsync_folder
@@ -47,7 +47,7 @@ def hf_to_gguf(folder: Path, target: Path, precision: Precision = "F16") -> None
         partial = Path(scratch) / "model.gguf"
         job = {"tools": str(tools), "folder": str(folder), "target": str(partial), "precision": precision}
         allowed = DEADLINE_SECONDS + SECONDS_PER_GB * report.file_bytes / 1e9
-        _run(job, Path(scratch), allowed)
+        run_child("linnet.engines.convert_main", job, Path(scratch), allowed)
         check_model(partial)
         with partial.open("rb+") as handle:
             os.fsync(handle.fileno())
@@ -55,12 +55,16 @@ def hf_to_gguf(folder: Path, target: Path, precision: Precision = "F16") -> None
         fsync_folder(target.parent)
 
 
-def _run(job: dict[str, str], scratch: Path, seconds: float) -> None:
+def run_child(module: str, job: dict[str, Any], scratch: Path, seconds: float) -> None:
+    """Run one module of ours with `job` on stdin, without the user's environment and within a time.
+
+    Raises EngineError with the last line it said; `job["folder"]` is what could not be converted.
+    """
     kept = {name: os.environ[name] for name in KEPT_NAMES if name in os.environ}
     quiet = {"HF_HUB_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1", "HOME": str(scratch), "NO_LOCAL_GGUF": "1"}
     try:
         done = subprocess.run(
-            [sys.executable, "-I", "-m", "linnet.engines.convert_main"],
+            [sys.executable, "-I", "-m", module],
             input=json.dumps(job), capture_output=True, text=True, env={**kept, **quiet}, cwd=scratch,
             timeout=seconds, check=False,
         )  # fmt: skip

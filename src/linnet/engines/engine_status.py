@@ -1,4 +1,7 @@
-"""What the engine for GGUF models is here: version, instruction sets, GPU, scoring, isolation. Loads no model."""
+"""What the engine for GGUF models is here: which one, version, instruction sets, GPU, scoring, isolation.
+
+Loads no model of the user's; a native engine that was not tried yet gets its self-test.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ from typing import Any
 
 from linnet.core.errors import EngineError
 from linnet.core.records import Record
+from linnet.engines.native import WHEEL, Choice, choose_engine
 
 PROBE_S = 120.0
 # The processor's names for what llama.cpp can be built for, and llama.cpp's. amx_bf16 it does not use at all.
@@ -33,13 +37,17 @@ _KINDS = ("GPU", "IGPU", "ACCEL")
 
 
 class EngineStatus(Record):
-    """The installed engine. `scoring` and `isolation` say in words what is missing where something is.
+    """The engine that is used. `scoring` and `isolation` say in words what is missing where something is.
 
-    `unused` are instruction sets that this machine has and the engine was not built for. `network` is "isolated" when
-    a worker has no network, "shared" where the system does not allow that.
+    `engine` is "xllamacpp" (the wheel), "native" or "named", `path` a binary's, `why` the reason for this one.
+    `expected_version` is the wheel's that this Linnet pins. `unused` are instruction sets that this machine has and the
+    engine was not built for. `network` is "isolated" when a worker has no network, "shared" where the system does not
+    allow that. `scoring_engine` is "wheel" or "native build".
     """
 
     engine: str
+    path: str
+    why: str
     version: str
     expected_version: str
     built_for: list[str]
@@ -49,6 +57,7 @@ class EngineStatus(Record):
     gpus_used: list[str]
     scoring_works: bool
     scoring: str
+    scoring_engine: str
     network: str
     open_files_limit: int
     core_files: bool
@@ -56,30 +65,47 @@ class EngineStatus(Record):
 
 
 def engine_status() -> EngineStatus:
-    """Ask the engine in a process of its own. Raises EngineError when it is missing or does not start."""
+    """Ask the engine in a process of its own. Raises EngineError when the wheel is missing or does not start, and what
+    `choose_engine` raises."""
     from linnet.core.settings import home
     from linnet.engines.hardware import machine
     from linnet.engines.llama_c import EXPECTED
 
-    said, here = _probe(), machine(home())
-    built_for = [name for name, on in re.findall(r"(\w+) = (\d+)", said["system_info"]) if on != "0"]
+    said, here, chosen = _probe(), machine(home()), choose_engine(again=True)
+    test = chosen.test if chosen.kind != "wheel" else None
+    info = test.system_info if test else said["system_info"]
+    built_for = [name for name, on in re.findall(r"(\w+) = (\d+)", info) if on != "0"]
     used = [d["name"] for d in said["devices"] if d["type"].rpartition("_")[2] in _KINDS]
+    scoring = "" if chosen.library else said["scoring"]
     return EngineStatus(
-        engine="xllamacpp",
-        version=said["version"],
+        engine=WHEEL if chosen.kind == "wheel" else chosen.kind,
+        path=chosen.engine if chosen.kind != "wheel" else "",
+        why=chosen.why,
+        version=_version(chosen) or said["version"],
         expected_version=EXPECTED,
         built_for=built_for,
         machine_has=here.instruction_sets,
-        unused=[flag for flag in here.instruction_sets if USES.get(flag) not in built_for],
+        unused=[flag for flag in here.instruction_sets if USES.get(flag) not in built_for] if built_for else [],
         gpus_found=here.gpus,
-        gpus_used=used,
-        scoring_works=not said["scoring"],
-        scoring=said["scoring"],
+        gpus_used=used if chosen.kind == "wheel" else [],
+        scoring_works=not scoring,
+        scoring=scoring,
+        scoring_engine="native build" if chosen.library else "wheel",
         network=said["network"],
         open_files_limit=said["open_files"],
         core_files=said["core_bytes"] != 0,
         isolation=_isolation(said),
     )
+
+
+def _version(chosen: Choice) -> str:
+    """A native build's version: llama.cpp's, and the sources it was made from. Empty for the wheel."""
+    if chosen.kind == "wheel":
+        return ""
+    if chosen.native is None:
+        return "of a version that it does not tell"
+    record = chosen.native
+    return f"llama.cpp {record.llama_version} ({record.source} {record.source_version}, {record.compiler})"
 
 
 def _probe() -> dict[str, Any]:

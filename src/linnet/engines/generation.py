@@ -11,6 +11,7 @@ from dataclasses import dataclass, fields
 from typing import Any, Literal
 
 from linnet.core.errors import InputError
+from linnet.engines.tools import MAX_CALLS, Tool, ToolCall, check_tools
 
 ROLES = ("system", "user", "assistant", "tool")
 MAX_MESSAGES = 1000
@@ -18,8 +19,9 @@ MAX_STOPS = 16
 MAX_STOP_CHARACTERS = 256
 MAX_TOP_LOGPROBS = 20
 MAX_ADAPTERS = 8
+MAX_BIASES = 1024
 
-Finish = Literal["stop", "length", "cancelled"]
+Finish = Literal["stop", "length", "tool_calls", "cancelled"]
 
 # field -> (whole number?, lowest, highest)
 RANGES: dict[str, tuple[bool, float, float]] = {
@@ -36,7 +38,16 @@ RANGES: dict[str, tuple[bool, float, float]] = {
     "top_logprobs": (True, 0, MAX_TOP_LOGPROBS),
     "token_id": (True, 0, (1 << 31) - 1),
     "scale": (False, -10.0, 10.0),
+    "bias": (False, -100.0, 100.0),
 }
+
+
+class FieldError(InputError):
+    """A field that this model cannot obey. `field` is its name in a GenerateRequest."""
+
+    def __init__(self, field: str, message: str, hint: str = "") -> None:
+        super().__init__(message, hint)
+        self.field = field
 
 
 def check_range(field: str, value: object, shown: str = "") -> None:
@@ -84,15 +95,25 @@ GREEDY = Sampling(temperature=0.0)
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One turn of a chat. Control tokens in `content` are plain text to the model."""
+    """One turn of a chat. Control tokens in `content` are plain text to the model.
+
+    `tool_calls` are what an assistant asked for; a tool's message says which call it answers, and who it is.
+    """
 
     role: str
     content: str
+    tool_calls: tuple[ToolCall, ...] = ()
+    tool_call_id: str = ""
+    tool_name: str = ""
 
     def __post_init__(self) -> None:
         if self.role not in ROLES:
             raise InputError(f"role is {self.role!r}: it must be one of {', '.join(ROLES)}.")
         check_text("content", self.content)
+        if self.tool_calls and self.role != "assistant":
+            raise InputError(f"a message of {self.role} has tool_calls: only one of the assistant may.")
+        if len(self.tool_calls) > MAX_CALLS:
+            raise InputError(f"tool_calls has {len(self.tool_calls)} entries: at most {MAX_CALLS} are allowed.")
 
 
 def check_text(field: str, text: object) -> None:
@@ -115,7 +136,9 @@ class GenerateRequest:
     `adapters` gives scales of LoRA adapters by the name they were loaded under; others are off.
     `thinking` is for templates that can switch it; None leaves it to the template. `control_tokens` lets a raw
     `prompt` hold the model's control tokens; without it they are plain text, as they always are in messages.
-    Raises InputError.
+    `tools` may be called in answer to messages: as the model likes with `must_call` None, at least one with "", the
+    named one otherwise. `suffix` makes a raw prompt the part before what is to be filled in. `logit_bias` adds to the
+    logits of token ids. Raises InputError.
     """
 
     messages: tuple[Message, ...] | None = None
@@ -130,6 +153,11 @@ class GenerateRequest:
     adapters: tuple[tuple[str, float], ...] = ()
     thinking: bool | None = None
     control_tokens: bool = False
+    tools: tuple[Tool, ...] = ()
+    must_call: str | None = None
+    parallel_calls: bool = True
+    suffix: str | None = None
+    logit_bias: tuple[tuple[int, float], ...] = ()
 
     def __post_init__(self) -> None:
         given = [name for name in ("messages", "prompt", "token_ids") if getattr(self, name) is not None]
@@ -143,8 +171,11 @@ class GenerateRequest:
             check_text("stop", text)
             if not 1 <= len(text) <= MAX_STOP_CHARACTERS:
                 raise InputError(f"a stop text has {len(text)} characters: 1 to {MAX_STOP_CHARACTERS} are allowed.")
-        if self.json_schema is not None and self.grammar is not None:
-            raise InputError("json_schema and grammar are both given: only one can constrain the answer.")
+        shapes = [name for name in ("json_schema", "grammar", "tools") if getattr(self, name) not in (None, ())]
+        if len(shapes) > 1:
+            raise InputError(f"{shapes[0]} and {shapes[1]} are both given: only one can shape the answer.")
+        check_tools(self.tools, self.must_call)
+        self._check_biases()
         if len(self.adapters) > MAX_ADAPTERS:
             raise InputError(f"adapters has {len(self.adapters)} entries: at most {MAX_ADAPTERS} are allowed.")
         for name, scale in self.adapters:
@@ -152,11 +183,22 @@ class GenerateRequest:
         if self.thinking is not None and not isinstance(self.thinking, bool):
             raise InputError(f"thinking is {self.thinking!r}: it must be true or false.")
 
+    def _check_biases(self) -> None:
+        if len(self.logit_bias) > MAX_BIASES:
+            raise InputError(f"logit_bias has {len(self.logit_bias)} entries: at most {MAX_BIASES} are allowed.")
+        for token, bias in self.logit_bias:
+            check_range("token_id", token, "a token id of logit_bias")
+            check_range("bias", bias, f"the bias of token {token}")
+
     def _check_input(self) -> None:
         if self.messages is not None and not 1 <= len(self.messages) <= MAX_MESSAGES:
             raise InputError(f"messages has {len(self.messages)} entries: 1 to {MAX_MESSAGES} are allowed.")
         if self.prompt is not None:
             check_text("prompt", self.prompt)
+        if self.suffix is not None:
+            check_text("suffix", self.suffix)
+            if self.prompt is None:
+                raise InputError("suffix is given without prompt: only a raw text can have one.")
         if self.token_ids is not None:
             if not self.token_ids:
                 raise InputError("token_ids is empty: at least one is needed.")
@@ -184,6 +226,7 @@ class Piece:
     text: str
     token_ids: tuple[int, ...]
     logprobs: tuple[TokenLogprob, ...] = ()
+    tool_calls: tuple[ToolCall, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,7 +249,8 @@ class Timings:
 class Generation:
     """The end of an answer. `text` is the sum of all pieces.
 
-    `finish_reason` is length when `max_tokens` or the context ended it, cancelled when the caller did.
+    `finish_reason` is length when `max_tokens` or the context ended it, cancelled when the caller did, and tool_calls
+    when it ended with whole calls of tools. A call that was cut is part of `text` as the model wrote it.
     Counts are of token ids seen here, an end-of-text token included, never the engine's word. `stop_text` is the one
     that ended it, if one did.
     """
@@ -219,6 +263,7 @@ class Generation:
     seed: int
     timings: Timings
     stop_text: str = ""
+    tool_calls: tuple[ToolCall, ...] = ()
 
 
 class Cancel:

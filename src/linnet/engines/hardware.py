@@ -60,6 +60,11 @@ def _cpu() -> tuple[str, list[str]]:
     return name, sorted(set(flags))
 
 
+def processor() -> tuple[str, list[str]]:
+    """The processor's name, and the instruction sets that matter here, sorted."""
+    return _cpu()
+
+
 def _gpus() -> list[str]:
     tool = shutil.which("nvidia-smi")
     if not tool:

@@ -10,6 +10,7 @@ import secrets
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +18,26 @@ import numpy as np
 
 from linnet.core.errors import ContextExceeded, EngineError, InputError
 from linnet.engines.base import Array
-from linnet.engines.generation import Cancel, Finish, GenerateRequest, Generation, Message, Piece, check_text
-from linnet.engines.llama_body import completion_body
+from linnet.engines.generation import (
+    Cancel,
+    FieldError,
+    Finish,
+    GenerateRequest,
+    Generation,
+    Message,
+    Piece,
+    check_text,
+)
+from linnet.engines.llama_body import completion_body, message_json
 from linnet.engines.llama_client import STALL_S, EngineClient, EngineGone, EngineStalled, EventStream
-from linnet.engines.llama_prompt import chat_ids, control_tokens, plain_ids
+from linnet.engines.llama_prompt import chat_ids, control_tokens, fill_in_ids, plain_ids, refuse_control_tokens
 from linnet.engines.llama_run import Run
 from linnet.engines.load_plan import LoadOptions, LoadPlan, plan_load, worker_options
+from linnet.engines.native import WHEEL, choose_engine
 from linnet.engines.schema_limits import check_grammar, check_schema
 from linnet.engines.stop_texts import StopTexts
+from linnet.engines.tool_format import ToolFormat, ToolParser, require_format, tool_format, with_calls
+from linnet.engines.tools import Tool
 from linnet.engines.worker import Worker, WorkerSpec
 from linnet.engines.worker_keeper import WorkerKeeper
 from linnet.formats.chat_template import check_template
@@ -41,8 +54,8 @@ def open_llama(
 ) -> LlamaEngine:
     """Check the files, plan the memory, and give an engine that loads at first use (or at `start`).
 
-    Native code never sees a file that was not checked. Raises ModelFileError, which names the field, NotFound, and
-    ResourceMissing when it does not fit into `free_bytes` (None: what the machine has).
+    Native code never sees a file that was not checked. Raises ModelFileError, which names the field, NotFound,
+    ResourceMissing when it does not fit into `free_bytes` (None: what the machine has), and what `choose_engine` does.
     """
     options = options or LoadOptions()
     report = check_text_model(path)
@@ -57,7 +70,12 @@ def open_llama(
         check_adapter(adapter, path)
     if options.draft_model is not None:
         check_text_model(options.draft_model)
-    return LlamaEngine(plan_load(path, options, label=label, free_bytes=free_bytes))
+    reasons: tuple[str, ...] = ()
+    if not options.engine:
+        chosen = choose_engine(gpu=bool(options.gpu_layers))
+        options, reasons = replace(options, engine=chosen.engine), (f"engine {chosen.kind}: {chosen.why}",)
+    plan = plan_load(path, options, label=label, free_bytes=free_bytes)
+    return LlamaEngine(replace(plan, reasons=(*plan.reasons, *reasons)))
 
 
 class LlamaEngine:
@@ -70,7 +88,10 @@ class LlamaEngine:
         self.plan = plan
         header = read_gguf(plan.path)
         self._control = control_tokens(header)
-        self.has_template = bool(plan.options.template or self._control.template)
+        template = plan.options.template or self._control.template
+        self.has_template = bool(template)
+        self.tool_format = tool_format(template)
+        self._vocabulary = len(header.strings("tokenizer.ggml.tokens"))
         self.adapters = {name: number for number, (name, _) in enumerate(plan.options.adapters)}
         self._stall_s = stall_s
         self._slots = threading.BoundedSemaphore(plan.options.slots)
@@ -81,7 +102,7 @@ class LlamaEngine:
                 label=plan.label,
                 model=plan.path.absolute(),
                 options=worker_options(plan),
-                engine=plan.options.engine,
+                engine=plan.options.engine or WHEEL,
                 weights_bytes=plan.weights_bytes,
                 address_space_bytes=plan.address_space_bytes,
                 command=command,
@@ -110,7 +131,7 @@ class LlamaEngine:
     def build(self) -> str:
         """The engine and its version, once loaded."""
         worker = self.keeper.running
-        return worker.facts.build if worker else self.plan.options.engine
+        return worker.facts.build if worker else self.plan.options.engine or WHEEL
 
     @property
     def failed(self) -> bool:
@@ -159,17 +180,25 @@ class LlamaEngine:
         """The text of token ids, control tokens as their own texts."""
         return self._text("/detokenize", {"tokens": [int(one) for one in ids]}, "content")
 
-    def apply_template(self, messages: Sequence[Message], *, thinking: bool | None = None) -> str:
+    def apply_template(
+        self, messages: Sequence[Message], *, thinking: bool | None = None, tools: Sequence[Tool] = ()
+    ) -> str:
         """The chat as the model's template writes it, with the answer's beginning.
 
-        Raises InputError when the model has no template, or its template refuses these messages.
+        Raises InputError when the model has no template, one without a place for tools that are given, or one that
+        refuses these messages.
         """
         if not self.has_template:
             raise InputError(
                 f"{self.plan.label} has no chat template: it is a base model.",
                 "Give it a raw prompt, or load it with a template, for example 'builtin:chatml'.",
             )
-        body: dict[str, Any] = {"messages": [{"role": m.role, "content": m.content} for m in messages]}
+        require_format(self.tool_format, messages, tools, self.plan.label)
+        turns = self.tool_format.turns(messages) if self.tool_format else messages
+        body: dict[str, Any] = {"messages": [message_json(turn) for turn in turns]}
+        if tools:
+            # None may be chosen, so that the engine builds no grammar from schemas that nobody has weighed.
+            body |= {"tools": [tool.to_json() for tool in tools], "tool_choice": "none"}
         if thinking is not None:
             body["chat_template_kwargs"] = {"enable_thinking": thinking}
         return self._text("/apply-template", body, "prompt")
@@ -183,14 +212,20 @@ class LlamaEngine:
         if request.token_ids is not None:
             return list(request.token_ids)
         self._refuse_if_huge("".join(m.content for m in request.messages or ()) or request.prompt or "")
+        if request.prompt is not None and request.suffix is not None:
+            self._refuse_if_huge(request.suffix)
+            return fill_in_ids(request.prompt, request.suffix, self._control, tokenize)
         if request.prompt is not None:
             if request.control_tokens or self._control.is_plain(request.prompt):
                 return tokenize(request.prompt, True, True)
             return plain_ids(request.prompt, self._control, tokenize)
         messages = request.messages or ()
-        return chat_ids(
-            messages, self._control, lambda chat: self.apply_template(chat, thinking=request.thinking), tokenize
-        )
+        refuse_control_tokens(messages, request.tools, self._control)
+
+        def render(chat: Sequence[Message]) -> str:
+            return self.apply_template(chat, thinking=request.thinking, tools=request.tools)
+
+        return chat_ids(messages, self._control, render, tokenize)
 
     def _refuse_if_huge(self, text: str) -> None:
         """Count a very long text in parts: whole, the tokenizer would take hundreds of times its size.
@@ -233,6 +268,10 @@ class LlamaEngine:
             check_schema(request.json_schema)
         if request.grammar is not None:
             check_grammar(request.grammar)
+        for token, _ in request.logit_bias:
+            if token >= self._vocabulary:
+                said = f"logit_bias names the token {token}: this model's are 0 to {self._vocabulary - 1}."
+                raise FieldError("logit_bias", said)
         cancel = cancel or Cancel()
         started = time.monotonic()
         ids = self.prompt_ids(request)
@@ -241,8 +280,22 @@ class LlamaEngine:
             raise ContextExceeded(len(ids), self.context)
         seed = secrets.randbelow((1 << 32) - 1) if request.sampling.seed is None else request.sampling.seed
         body = completion_body(request, ids, room, seed, self.adapters)
-        run = Run(len(ids), seed, started, request.top_logprobs, StopTexts(request.stop), body["n_predict"])
-        return self._run(body, run, cancel)
+        stops = request.stop
+        if request.tools:
+            found = self._format_for(request)
+            stops += (found.end,) if found.end and not request.parallel_calls else ()
+            if request.must_call is not None:
+                body["grammar"] = found.grammar(request.tools, request.must_call, parallel=request.parallel_calls)
+        run = Run(len(ids), seed, started, request.top_logprobs, StopTexts(stops), body["n_predict"])
+        events = self._run(body, run, cancel)
+        if not request.tools:
+            return events
+        return with_calls(events, ToolParser(found, request.tools, parallel=request.parallel_calls))
+
+    def _format_for(self, request: GenerateRequest) -> ToolFormat:
+        require_format(self.tool_format, request.messages or (), request.tools, self.plan.label)
+        assert self.tool_format is not None  # noqa: S101 checked by the line above
+        return self.tool_format
 
     def _run(self, body: dict[str, Any], run: Run, cancel: Cancel) -> Iterator[Piece | Generation]:
         if not self._take_slot(cancel):

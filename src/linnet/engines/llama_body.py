@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from linnet.core.errors import EngineError, InputError
-from linnet.engines.generation import GenerateRequest, TokenLogprob
+from linnet.engines.generation import GenerateRequest, Message, TokenLogprob
 from linnet.engines.schema_grammar import schema_grammar
 
 SAMPLERS = ["penalties", "top_k", "top_p", "min_p", "temperature"]
@@ -45,12 +45,25 @@ def completion_body(
         "stop": [],  # see StopTexts: the engine loses text that might have become one when an answer ends
         "n_probs": 0 if request.top_logprobs is None else max(1, request.top_logprobs),
         "lora": adapter_scales(request, adapters),
+        "logit_bias": [list(pair) for pair in request.logit_bias],
     }
     if request.json_schema is not None:
         body["grammar"] = schema_grammar(request.json_schema)
     if request.grammar is not None:
         body["grammar"] = request.grammar
     return body
+
+
+def message_json(message: Message) -> dict[str, Any]:
+    """A turn of a chat as /apply-template takes it."""
+    found: dict[str, Any] = {"role": message.role, "content": message.content}
+    if message.tool_calls:
+        found["tool_calls"] = [call.to_json() for call in message.tool_calls]
+    if message.tool_call_id:
+        found["tool_call_id"] = message.tool_call_id
+    if message.tool_name:
+        found["name"] = message.tool_name
+    return found
 
 
 def adapter_scales(request: GenerateRequest, adapters: Mapping[str, int]) -> list[dict[str, Any]]:

@@ -242,6 +242,7 @@ class Library:
     """The opened library: `c` has its functions, typed; `log` its last lines."""
 
     def __init__(self, path: Path) -> None:
+        self.path = path
         try:
             # RTLD_LOCAL: its thousand symbols (a whole OpenSSL among them) must not meet those of other libraries.
             # When Python has imported the extension too, the loader gives the same copy.
@@ -264,14 +265,32 @@ class Library:
 
 @cache
 def library() -> Library:
-    """The library, pinned and tested once in a process.
+    """The library, pinned and tested once in a process: a native build's where it passes, else the wheel's.
 
     Raises EngineError, naming the installed and the expected version and what still works without it.
     """
     from linnet.engines.llama_selftest import check
 
+    if (native := _native()) is not None:
+        return native
     if installed() != EXPECTED:
         raise refuse("its binding is written for one version")
     found = Library(_shared_object())
     check(found)
+    return found
+
+
+def _native() -> Library | None:
+    """The library of the native engine that is in use, None where there is none that passes the test."""
+    from linnet.engines.llama_selftest import check
+    from linnet.engines.native import scoring_library
+
+    path = scoring_library()
+    if path is None:
+        return None
+    try:
+        found = Library(path)
+        check(found)
+    except EngineError:
+        return None
     return found

@@ -7,19 +7,28 @@ the template's tokens are cut out first and each rest is tokenised without parsi
 
 from __future__ import annotations
 
+import json
 import re
 import secrets
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import NamedTuple
 
 from linnet.core.errors import InputError
-from linnet.engines.generation import Message
+from linnet.engines.generation import FieldError, Message
+from linnet.engines.tools import Tool
 from linnet.formats.gguf import GgufHeader
 
 # Token types of GGUF. llama.cpp parses USER_DEFINED ones even where it is told to parse none.
 _UNKNOWN, _CONTROL, _USER_DEFINED = 2, 3, 4
+# The tokens in front of the prefix, of the suffix and of the middle, as families of models call them.
+FILL_IN_MARKS = (
+    ("<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>"),
+    ("<fim_prefix>", "<fim_suffix>", "<fim_middle>"),
+    ("<fim-prefix>", "<fim-suffix>", "<fim-middle>"),
+    ("<\uff5cfim\u2581begin\uff5c>", "<\uff5cfim\u2581hole\uff5c>", "<\uff5cfim\u2581end\uff5c>"),
+)
 
 Tokenize = Callable[[str, bool, bool], list[int]]  # text, add BOS and the like, parse control tokens
 Render = Callable[[Sequence[Message]], str]
@@ -85,10 +94,22 @@ def chat_ids(messages: Sequence[Message], tokens: ControlTokens, render: Render,
     rendered = render(messages)
     if all(tokens.is_plain(message.content) for message in messages):
         return tokenize(rendered, True, True)
-    marks = [f"q{secrets.token_hex(12)}q" for _ in messages]
-    skeleton = render([Message(m.role, mark) for m, mark in zip(messages, marks, strict=True)])
+    # An empty content has no place to be found, and a template may ask whether there is one.
+    marks = [f"q{secrets.token_hex(12)}q" if message.content else "" for message in messages]
+    skeleton = render([replace(m, content=mark) for m, mark in zip(messages, marks, strict=True)])
     spans = _content_spans(rendered, skeleton, messages, marks)
     return _ids_of_parts(_split(rendered, spans, tokens), tokenize)
+
+
+def refuse_control_tokens(messages: Sequence[Message], tools: Sequence[Tool], tokens: ControlTokens) -> None:
+    """Raise InputError for tools or calls that hold control tokens: templates write them as JSON, so that nobody
+    could tell whose the tokens are."""
+    texts = [json.dumps(tool.to_json(), ensure_ascii=False) for tool in tools]
+    texts += [call.arguments for message in messages for call in message.tool_calls]
+    texts += [json.dumps(call.values(), ensure_ascii=False) for message in messages for call in message.tool_calls]
+    texts += [text for message in messages for text in (message.tool_name, message.tool_call_id)]
+    if any(token in text for text in texts for token in tokens.guarded):
+        raise FieldError("tools", "A tool, or a call of one, holds the model's control tokens.", "Remove them.")
 
 
 def _content_spans(
@@ -98,7 +119,7 @@ def _content_spans(
     spans: list[tuple[int, int]] = []
     at = 0
     contents = dict(zip(marks, (message.content for message in messages), strict=True))
-    for index, part in enumerate(re.split(f"({'|'.join(marks)})", skeleton)):
+    for index, part in enumerate(re.split(f"({'|'.join(filter(None, marks))})", skeleton)):
         if index % 2 == 0:
             if not rendered.startswith(part, at):
                 raise _unclear()
@@ -154,6 +175,20 @@ def _split(rendered: str, spans: Sequence[tuple[int, int]], tokens: ControlToken
         at, goes_on = end, not is_control
     parts.append(Part(rendered[at:], goes_on=goes_on))
     return [part for part in parts if part.text]
+
+
+def fill_in_ids(prefix: str, suffix: str, tokens: ControlTokens, tokenize: Tokenize) -> list[int]:
+    """Token ids that ask for what stands between two texts: prefix, suffix, then the middle (Bavarian et al. 2022,
+    arXiv:2207.14255). Control tokens in the texts are plain text. Raises FieldError where the model has no tokens for
+    it.
+    """
+    known = {*tokens.control, *tokens.user_defined}
+    marks = next((marks for marks in FILL_IN_MARKS if known.issuperset(marks)), None)
+    if marks is None:
+        raise FieldError("suffix", "This model has no tokens for filling in: it takes no suffix.", "Leave it out.")
+    before, between, end = (Part(mark, is_control=True) for mark in marks)
+    texts = [_split(text, [(0, len(text))], tokens) for text in (prefix, suffix)]
+    return _ids_of_parts([before, *texts[0], between, *texts[1], end], tokenize)
 
 
 def plain_ids(text: str, tokens: ControlTokens, tokenize: Tokenize) -> list[int]:

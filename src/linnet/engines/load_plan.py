@@ -52,7 +52,8 @@ class LoadOptions:
     `context` is tokens for each slot, `slots` how many requests run at once, `cache_type` the type of the KV cache.
     `speculation` guesses tokens from the text so far ("ngram") or with `draft_model` ("draft"); answers stay the same.
     `adapters` are LoRA files (GGUF) by name. `template` is a chat template's text, or "builtin:chatml".
-    `prompt_cache_mib` keeps finished conversations in memory beyond the slots. Raises InputError.
+    `prompt_cache_mib` keeps finished conversations in memory beyond the slots. `engine` is "xllamacpp" or the path of a
+    llama-server; empty: what LINNET_ENGINE says. Raises InputError.
     """
 
     context: int = 0
@@ -70,7 +71,7 @@ class LoadOptions:
     template: str = ""
     embedding: bool = False
     pooling: str = "mean"
-    engine: str = "xllamacpp"
+    engine: str = ""
 
     def __post_init__(self) -> None:
         for name, (low, high) in LIMITS.items():

@@ -113,8 +113,10 @@ class Lease:
         return replace(request, adapters=(*request.adapters, (self.adapter, 1.0)))
 
     def close(self) -> None:
-        if self._open:
-            self._open = False
+        """Give it back; a second time, from whatever thread, changes nothing."""
+        with self._pool._changed:
+            was_open, self._open = self._open, False
+        if was_open:
             self._pool._release(self._entry)
 
     def __enter__(self) -> Lease:

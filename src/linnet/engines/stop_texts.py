@@ -10,13 +10,16 @@ from collections.abc import Sequence
 
 
 class StopTexts:
-    """Feed it the answer bit by bit; what it gives back is safe to show. `found` once a stop was seen, `text` which."""
+    """Feed it the answer bit by bit; what it gives back is safe to show.
+
+    `found` once a stop was seen, `text` which, and `after` what came behind it.
+    """
 
     def __init__(self, stops: Sequence[str]) -> None:
         self._stops = tuple(stops)
         self._held = ""
         self.found = False
-        self.text = ""
+        self.text = self.after = ""
 
     def feed(self, text: str) -> str:
         """The text that cannot be part of a stop text any more, up to the first stop text."""
@@ -25,6 +28,7 @@ class StopTexts:
         if hits:
             at, self.text = min(hits)
             self.found = True
+            self.after = self._held[at + len(self.text) :]
             safe, self._held = self._held[:at], ""
             return safe
         keep = max((self._overlap(stop) for stop in self._stops), default=0)

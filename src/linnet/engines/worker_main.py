@@ -21,6 +21,7 @@ from typing import Any, BinaryIO
 PR_SET_PDEATHSIG = 1
 CLONE_NEWUSER, CLONE_NEWNET = 0x10000000, 0x40000000
 OPEN_FILES = 256
+KEY_FILE, TEMPLATE_FILE = "key", "template"
 HTTP_SPARE_THREADS = 4  # beyond one for each slot: to tokenise while every slot streams
 
 
@@ -148,23 +149,25 @@ def _speculate(native: Any, params: Any, options: dict[str, Any]) -> None:
         guess.draft.mparams.path, guess.draft.n_max = options["draft_model"], options["draft_tokens"]
 
 
-def binary_arguments(load: dict[str, Any], key_file: Path) -> list[str]:
-    """The same settings as flags of a `llama-server` binary. The key is in a file: a command line is public."""
+def binary_arguments(load: dict[str, Any], folder: Path) -> list[str]:
+    """The same settings as flags of a `llama-server` of the version that the wheel has.
+
+    The key and the template are files in `folder`: everybody may read a command line, and its length has a limit.
+    """
     options = load["options"]
     flags = [
-        *("--host", load["socket"], "--api-key-file", str(key_file), "--model", load["model"]),
-        *("--ctx-size", str(options["context"]), "--parallel", str(options["slots"])),
+        *("--host", load["socket"], "--api-key-file", str(folder / KEY_FILE), "--model", load["model"]),
+        *("--ctx-size", str(options["context"]), "--parallel", str(options["slots"]), "--no-kv-unified"),
         *("--batch-size", str(options["batch"]), "--ubatch-size", str(options["batch"])),
         *("--threads", str(options["threads"]), "--threads-http", str(options["slots"] + HTTP_SPARE_THREADS)),
         *("--cache-type-k", options["cache_type_k"], "--cache-type-v", options["cache_type_v"]),
         *("--n-gpu-layers", str(options["gpu_layers"]), "--cache-ram", str(options["prompt_cache_mib"])),
         *("--ctx-checkpoints", str(options["checkpoints"]), "--log-verbosity", "1", "--fit", "off"),
-        *("--no-webui", "--no-slots", "--no-context-shift", "--no-warmup", "--jinja", "--offline"),
+        *("--load-mode", "mmap" if options["map_weights"] else "none", "--cors-origins", "localhost"),
+        *("--no-ui", "--no-slots", "--no-context-shift", "--no-warmup", "--jinja", "--offline"),
     ]
-    if not options["map_weights"]:
-        flags += ["--no-mmap"]
     if options["template"]:
-        flags += ["--chat-template", options["template"]]
+        flags += _template(options["template"], folder)
     for path in options["adapters"]:
         flags += ["--lora", path]
     if options["adapters"]:
@@ -172,22 +175,39 @@ def binary_arguments(load: dict[str, Any], key_file: Path) -> list[str]:
     if options["embedding"]:
         flags += ["--embedding", "--pooling", options["pooling"]]
     if options["speculation"] == "ngram":
-        flags += ["--spec-type", "ngram-map-k", "--draft-max", str(options["draft_tokens"])]
+        size = ("--spec-ngram-map-k-size-n", "6", "--spec-ngram-map-k-size-m", str(options["draft_tokens"]))
+        flags += ["--spec-type", "ngram-map-k", *size]
     elif options["speculation"] == "draft":
-        flags += ["--model-draft", options["draft_model"], "--draft-max", str(options["draft_tokens"])]
+        flags += ["--spec-type", "draft-simple", "--spec-draft-model", options["draft_model"]]
+        flags += ["--spec-draft-n-max", str(options["draft_tokens"])]
     return flags
+
+
+def _template(template: str, folder: Path) -> list[str]:
+    """A name of the engine's own templates as it is, a text as a file."""
+    if "{" not in template:
+        return ["--chat-template", template]
+    write_private(folder / TEMPLATE_FILE, template)
+    return ["--chat-template-file", str(folder / TEMPLATE_FILE)]
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write a new file that only this account can read."""
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as handle:
+        handle.write(text)
 
 
 def start_binary(load: dict[str, Any], channel: Channel) -> Any:
     """Start a `llama-server` binary, wait until its socket answers, and end when it does. Returns the process."""
-    key_file = Path(load["socket"]).with_name("key")
-    descriptor = os.open(key_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w") as handle:
-        handle.write(load["key"] + "\n")
+    folder = Path(load["socket"]).parent
+    write_private(folder / KEY_FILE, load["key"] + "\n")
+    # Its own libraries lie beside it, and another llama.cpp's must not come before them.
+    beside = [str(Path(load["engine"]).parent), *filter(None, [os.environ.get("LD_LIBRARY_PATH")])]
     me = os.getpid()
     child = subprocess.Popen(
-        [load["engine"], *binary_arguments(load, key_file)],
+        [load["engine"], *binary_arguments(load, folder)],
         stdin=subprocess.DEVNULL,
+        env={**os.environ, "LD_LIBRARY_PATH": os.pathsep.join(beside)},
         stdout=sys.stderr.fileno(),
         preexec_fn=lambda: die_with(me),  # safe: this process has no other thread yet
     )
@@ -200,7 +220,8 @@ def start_binary(load: dict[str, Any], channel: Channel) -> Any:
     # The kernel's promise is bound to the thread that forks: that is this one, the main thread.
     threading.Thread(target=reap, daemon=True).start()
     _wait_for_health(load["socket"])
-    key_file.unlink()
+    for name in (KEY_FILE, TEMPLATE_FILE):
+        (folder / name).unlink(missing_ok=True)
     page = resource.getpagesize()
 
     def memory() -> int:

@@ -6,6 +6,7 @@ A scalar becomes the text it was written as: 1.0 stays "1.0", true is "true", nu
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -38,6 +39,21 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def _parse(text: str) -> Any:
     # Numbers stay the text they were written as, so that no digit is lost and no huge one is computed.
     return json.loads(text, parse_int=str, parse_float=str, parse_constant=_refuse_constant, object_pairs_hook=_unique)
+
+
+def parse_nested(text: str, where: str, number: Callable[[str], float] = float) -> Any:
+    """One JSON value of any shape; `number` reads those with a point. Raises DataError that begins with `where`."""
+    try:
+        return json.loads(text, parse_float=number, parse_constant=_refuse_constant, object_pairs_hook=_unique)
+    except json.JSONDecodeError as error:
+        raise DataError(
+            f"{where}: not valid JSON: {error.msg}, line {error.lineno}, character {error.colno}.",
+            "Correct it, or remove it.",
+        ) from error
+    except (_Refused, RecursionError) as error:
+        raise _refusal(where, error) from error
+    except ValueError as error:  # a number of too many digits
+        raise DataError(f"{where}: {error}.", "Correct it, or remove it.") from error
 
 
 def read_jsonl(lines: Lines) -> Parsed:

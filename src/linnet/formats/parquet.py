@@ -14,21 +14,33 @@ def read_parquet(path: Path) -> Parsed:
 
     Raises DataError for a damaged file, a nested or binary column and a NaN; ResourceMissing without polars.
     """
+    frame, polars = _frame(path)
+    columns = check_columns(list(frame.columns), str(path))
+    texts = {name: _texts(frame[name], f"{path}, column {name!r}", polars) for name in columns}
+    rows = [dict(zip(columns, values, strict=True)) for values in zip(*texts.values(), strict=True)]
+    return Parsed(columns, rows, list(range(1, len(rows) + 1)))
+
+
+def read_nested_parquet(path: Path) -> list[dict[str, Any]]:
+    """Every row with its lists and structs as lists and dicts. Raises DataError; ResourceMissing without polars."""
+    frame, _ = _frame(path)
+    check_columns(list(frame.columns), str(path))
+    rows: list[dict[str, Any]] = frame.to_dicts()
+    return rows
+
+
+def _frame(path: Path) -> tuple[Any, Any]:
     require("polars", "train")
     import polars
 
     try:
-        frame = polars.read_parquet(path, glob=False)
+        return polars.read_parquet(path, glob=False), polars
     # Many kinds of failure come out of polars here, and its panic is no Exception.
     except (Exception, polars.exceptions.PanicException) as error:
         raise DataError(
             f"{path}: not a readable Parquet file: {str(error).splitlines()[0][:200] if str(error) else error!r}.",
             "Write it again, or save it as CSV.",
         ) from error
-    columns = check_columns(list(frame.columns), str(path))
-    texts = {name: _texts(frame[name], f"{path}, column {name!r}", polars) for name in columns}
-    rows = [dict(zip(columns, values, strict=True)) for values in zip(*texts.values(), strict=True)]
-    return Parsed(columns, rows, list(range(1, len(rows) + 1)))
 
 
 def _texts(series: Any, where: str, polars: Any) -> list[str]:

@@ -89,6 +89,16 @@ def read_table(path: Path) -> Table:
         return _lines_table(path, handle, kind, head)
 
 
+def table_format(path: Path) -> str:
+    """csv, tsv, jsonl, json or parquet, told as `read_table` tells it. Raises NotFound, or DataError for others."""
+    if path.exists() and not path.is_file():
+        raise DataError(f"{path} is not a file.", "Name one file: CSV, TSV, JSONL, JSON or Parquet.")
+    with os_errors(path, "Reading"), path.open("rb") as handle:
+        head = handle.read(_HEAD_BYTES)
+    _refuse_foreign(path, head)
+    return _recognise(path, head)
+
+
 def _json_table(path: Path, handle: BinaryIO) -> Table:
     if os.fstat(handle.fileno()).st_size > MAX_JSON_BYTES:
         raise DataError(f"{path}: a JSON file over {MAX_JSON_BYTES >> 20} MiB.", "Write it as JSON Lines instead.")

@@ -46,27 +46,48 @@ class ChatTemplate:
 
     def render(self, messages: Sequence[tuple[str, str]], *, add_generation_prompt: bool = False) -> str:
         """The text of (role, content) pairs. Raises InputError with the template's own complaint."""
+        turns = [{"role": role, "content": content} for role, content in messages]
+        return self.render_messages(turns, add_generation_prompt=add_generation_prompt)
+
+    def render_messages(
+        self,
+        messages: Sequence[dict[str, Any]],
+        tools: Sequence[dict[str, Any]] = (),
+        *,
+        add_generation_prompt: bool = False,
+    ) -> str:
+        """The text of whole messages, which may hold tool calls, and of the tools that may be called."""
         from jinja2 import TemplateError
 
-        turns = [{"role": role, "content": content} for role, content in messages]
+        given = {**self.tokens, **({"tools": list(tools)} if tools else {})}
         try:
-            return self._compiled.render(messages=turns, add_generation_prompt=add_generation_prompt, **self.tokens)
+            return self._compiled.render(messages=list(messages), add_generation_prompt=add_generation_prompt, **given)
         except (TemplateError, *_COMPLAINTS) as error:
             raise InputError(f"the chat template refuses these messages: {str(error)[:300]}") from error
 
 
-def folder_template(folder: Path) -> ChatTemplate:
-    """The template of a Hugging Face folder. Raises ModelFileError when it has none, or one that may not be used."""
+def folder_template(folder: Path, source: str = "") -> ChatTemplate:
+    """The template of a Hugging Face folder, or another one (`source`) with its tokens.
+
+    Raises ModelFileError when there is none, or one that may not be used.
+    """
     found = read_folder(folder)
-    sources = template_sources(found.files)
-    if not sources:
-        raise ModelFileError(
-            "chat_template", f"{folder} has no chat template.", "Put a chat_template.jinja into the folder."
-        )
+    if not source:
+        sources = template_sources(found.files)
+        if not sources:
+            raise ModelFileError(
+                "chat_template", f"{folder} has no chat template.", "Put a chat_template.jinja into the folder."
+            )
+        named = [text for where, text in sources.items() if where.endswith("(default)")]
+        source = (named or list(sources.values()))[0]
     settings = found.json("tokenizer_config.json")
     tokens = {name: _text(settings.get(name)) for name in VARIABLES}
-    named = [source for where, source in sources.items() if where.endswith("(default)")]
-    return ChatTemplate((named or list(sources.values()))[0], {n: text for n, text in tokens.items() if text})
+    return ChatTemplate(source, {n: text for n, text in tokens.items() if text})
+
+
+def has_template(folder: Path) -> bool:
+    """Whether a Hugging Face folder brings a chat template."""
+    return bool(template_sources(read_folder(folder).files))
 
 
 def _text(token: Any) -> str:

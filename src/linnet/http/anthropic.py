@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import uuid
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Any
 
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
-from pydantic import BeforeValidator, Field, WithJsonSchema
 
-from linnet.engines.generation import MAX_MESSAGES, MAX_STOP_CHARACTERS, MAX_STOPS, GenerateRequest, Generation, Piece
-from linnet.engines.generation import Message as Turn
+from linnet.engines.generation import GenerateRequest, Generation, Piece
 from linnet.engines.pool import PoolEngine
-from linnet.http.bodies import ANTHROPIC_ERRORS, Body, CheckedRoute, problem_with
+from linnet.engines.tools import ToolCall
+from linnet.http.anthropic_bodies import CountBody, MessagesBody
+from linnet.http.bodies import ANTHROPIC_ERRORS, CheckedRoute
 from linnet.http.decoders import DecoderInfo
 from linnet.http.errors import Problem, Refused, about
 from linnet.http.generations import Answering
@@ -22,98 +21,6 @@ from linnet.http.openai_generate import sampling_of
 from linnet.http.replies import Choice, Reply, sse
 
 router = APIRouter(route_class=CheckedRoute, responses=ANTHROPIC_ERRORS)
-
-
-class Block(Body):
-    """A block of text. `cache_control` is about cost: what can be shared is shared here without it."""
-
-    type: Literal["text"]
-    text: str
-    cache_control: dict[str, Any] | None = None
-    citations: None = None
-
-
-def _blocks(content: Any) -> Any:
-    if isinstance(content, str):
-        return [{"type": "text", "text": content}]
-    for index, block in enumerate(content if isinstance(content, list) else []):
-        kind = block.get("type") if isinstance(block, dict) else None
-        if isinstance(kind, str) and kind != "text":
-            message = f"A block of type {json.dumps(kind[:40])} is not supported: only text is read."
-            raise problem_with(f"[{index}].type", message)
-    return content
-
-
-_TEXT = {"anyOf": [{"type": "string"}, {"type": "array", "items": Block.model_json_schema()}]}
-Blocks = Annotated[
-    Annotated[list[Block], Field(fail_fast=True)],
-    BeforeValidator(_blocks),
-    WithJsonSchema(_TEXT),
-]
-
-
-class MessageBody(Body):
-    role: Literal["user", "assistant"]
-    content: Blocks
-
-
-class CountBody(Body):
-    """What counts as the prompt."""
-
-    unsupported: ClassVar[dict[str, tuple[Any, ...]]] = {
-        "tools": ([],),
-        "tool_choice": ({"type": "none"}, {"type": "auto"}),
-        "thinking": ({"type": "disabled"},),
-        "mcp_servers": ([],),
-        "container": (),
-        "context_management": (),
-        "output_config": (),
-        "output_format": (),
-    }
-
-    model: str
-    messages: Annotated[list[MessageBody], Field(fail_fast=True), Field(min_length=1, max_length=MAX_MESSAGES)]
-    system: Blocks | None = None
-    tools: Any = None
-    tool_choice: Any = None
-    thinking: Any = None
-    mcp_servers: Any = None
-    container: Any = None
-    context_management: Any = None
-    output_config: Any = None
-    output_format: Any = None
-
-    def turns(self) -> tuple[Turn, ...]:
-        """The chat, the system text first. Raises Refused for an answer that was begun by the caller."""
-        if self.messages[-1].role == "assistant":
-            message = "The last message is the assistant's: beginning its answer is not supported."
-            raise Refused(Problem(400, message, param="messages"))
-        system = (Turn("system", _text(self.system)),) if self.system else ()
-        return (*system, *(Turn(one.role, _text(one.content)) for one in self.messages))
-
-
-class MessagesBody(CountBody):
-    """A request for one answer."""
-
-    max_tokens: Annotated[int, Field(ge=1, le=1_000_000)]
-    stream: bool | None = None
-    stop_sequences: (
-        Annotated[
-            list[Annotated[str, Field(min_length=1, max_length=MAX_STOP_CHARACTERS)]],
-            Field(fail_fast=True),
-            Field(max_length=MAX_STOPS),
-        ]
-        | None
-    ) = None
-    temperature: Annotated[float, Field(ge=0, le=1)] | None = None
-    top_p: Annotated[float, Field(ge=0, le=1)] | None = None
-    top_k: Annotated[int, Field(ge=0, le=1 << 20)] | None = None
-    metadata: dict[str, Any] | None = None
-    service_tier: Literal["auto", "standard_only"] | None = None
-
-
-def _text(blocks: list[Block]) -> str:
-    return "\n".join(block.text for block in blocks)
 
 
 def _info(shared: Serving, name: str) -> DecoderInfo:
@@ -126,13 +33,14 @@ def _info(shared: Serving, name: str) -> DecoderInfo:
 @router.post("/v1/messages", summary="An answer to a chat, for Anthropic's clients", response_model=None)
 async def messages(body: MessagesBody, request: Request) -> Response:
     shared = serving(request)
-    info = _info(shared, body.model)
+    info, tools = _info(shared, body.model), body.chosen_tools()
     with about("messages"):
         made = GenerateRequest(
             messages=body.turns(),
             sampling=sampling_of(None, temperature=body.temperature, top_p=body.top_p, top_k=body.top_k),
             max_tokens=body.max_tokens,
             stop=tuple(body.stop_sequences or ()),
+            **tools,
         )
     answering = shared.generations.ask(info.full_name, lambda _: [made])
     return Reply(answering, Events(info, body))
@@ -141,9 +49,9 @@ async def messages(body: MessagesBody, request: Request) -> Response:
 @router.post("/v1/messages/count_tokens", summary="How many tokens a chat is", response_model=None)
 async def count_tokens(body: CountBody, request: Request) -> Response:
     shared, counts = serving(request), [0]
-    info = _info(shared, body.model)
+    info, tools = _info(shared, body.model), body.chosen_tools()
     with about("messages"):
-        made = GenerateRequest(messages=body.turns())
+        made = GenerateRequest(messages=body.turns(), **tools)
 
     def build(engine: PoolEngine) -> list[GenerateRequest]:
         counts[0] = len(engine.prompt_ids(made))
@@ -155,7 +63,7 @@ async def count_tokens(body: CountBody, request: Request) -> Response:
 
 
 class Events:
-    """An answer as named events, or as one message."""
+    """An answer as named events, or as one message: blocks of text and of calls, in the order they were written."""
 
     media_type = "text/event-stream; charset=utf-8"
 
@@ -163,9 +71,13 @@ class Events:
         self.stream = bool(body.stream)
         self._head = {"id": f"msg_{uuid.uuid4().hex}", "type": "message", "role": "assistant", "model": info.full_name}
         self._max_tokens = body.max_tokens
+        self._blocks = 0  # begun so far
+        self._is_open = False  # whether the last one is a text that goes on
 
     def _ending(self, end: Generation) -> dict[str, Any]:
-        if end.finish_reason == "stop":
+        if end.finish_reason == "tool_calls":
+            reason = "tool_use"
+        elif end.finish_reason == "stop":
             reason = "stop_sequence" if end.stop_text else "end_turn"
         else:
             is_full = end.completion_tokens < self._max_tokens
@@ -181,27 +93,57 @@ class Events:
             "stop_sequence": None,
             "usage": usage,
         }
-        block = {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}}
-        return sse({"type": "message_start", "message": empty}, "message_start") + sse(block, "content_block_start")
+        return sse({"type": "message_start", "message": empty}, "message_start")
 
     def event(self, _: int, event: Piece | Generation) -> str:
         if isinstance(event, Piece):
-            delta = {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": event.text}}
-            return sse(delta, "content_block_delta") if event.text else ""
+            text = self._text(event.text) if event.text else ""
+            return text + "".join(self._call(call) for call in event.tool_calls)
+        empty = self._text("") if not self._blocks else ""
         ending = {"type": "message_delta", "delta": self._ending(event), "usage": _usage(event)}
-        stop = {"type": "content_block_stop", "index": 0}
-        return sse(stop, "content_block_stop") + sse(ending, "message_delta")
+        return empty + self._close() + sse(ending, "message_delta")
+
+    def _text(self, text: str) -> str:
+        begun = "" if self._is_open else self._open({"type": "text", "text": ""})
+        self._is_open = True
+        return begun + (self._delta({"type": "text_delta", "text": text}) if text else "")
+
+    def _call(self, call: ToolCall) -> str:
+        closed = self._close()
+        begun = self._open({**_use(call), "input": {}})
+        self._is_open = True
+        return (
+            closed + begun + self._delta({"type": "input_json_delta", "partial_json": call.arguments}) + self._close()
+        )
+
+    def _open(self, block: dict[str, Any]) -> str:
+        self._blocks += 1
+        event = {"type": "content_block_start", "index": self._blocks - 1, "content_block": block}
+        return sse(event, "content_block_start")
+
+    def _delta(self, delta: dict[str, Any]) -> str:
+        event = {"type": "content_block_delta", "index": self._blocks - 1, "delta": delta}
+        return sse(event, "content_block_delta")
+
+    def _close(self) -> str:
+        was_open, self._is_open = self._is_open, False
+        return sse({"type": "content_block_stop", "index": self._blocks - 1}, "content_block_stop") if was_open else ""
 
     def finish(self, _: Answering) -> str:
         return sse({"type": "message_stop"}, "message_stop")
 
     def whole(self, choices: list[Choice], _: Answering) -> dict[str, Any]:
-        (choice,) = choices
-        content = [{"type": "text", "text": choice.end.text}]
-        return {**self._head, "content": content, **self._ending(choice.end), "usage": _usage(choice.end)}
+        end = choices[0].end
+        text = [{"type": "text", "text": end.text}] if end.text or not end.tool_calls else []
+        content = [*text, *map(_use, end.tool_calls)]
+        return {**self._head, "content": content, **self._ending(end), "usage": _usage(end)}
 
     def failed(self, problem: Problem) -> str:
         return sse(problem.body("/v1/messages"), "error")
+
+
+def _use(call: ToolCall) -> dict[str, Any]:
+    return {"type": "tool_use", "id": f"toolu_{call.id}", "name": call.name, "input": call.values()}
 
 
 def _usage(end: Generation) -> dict[str, int]:

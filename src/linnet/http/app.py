@@ -17,17 +17,18 @@ from fastapi_offline import FastAPIOffline
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
-from linnet.http import anthropic, embeddings, native, ollama, openai
+from linnet.http import anthropic, embeddings, native, ollama, openai, openai_responses
+from linnet.http.access import Access
 from linnet.http.admission import Admission
 from linnet.http.bodies import explain
 from linnet.http.decoders import Decoders
 from linnet.http.errors import Problem
+from linnet.http.exposure import LOOPBACK_NAMES
 from linnet.http.generations import Generations
 from linnet.http.guard import CSP, Guard, Limits
 from linnet.stages.serve import Specialists
 from linnet.version import __version__
 
-LOOPBACK_NAMES = ("127.0.0.1", "localhost", "::1")
 _ASSETS = "/static-offline-docs"
 _MESSAGES = {404: "There is nothing at this address.", 405: "This address does not take this method."}
 
@@ -51,10 +52,12 @@ def create_app(
     admission: Admission | None = None,
     generations: Generations | None = None,
     decoders: Decoders | None = None,
+    access: Access | None = None,
 ) -> FastAPI:
     """The ASGI application that answers with these specialists and decoders; None: those of the same store.
 
-    `allowed_hosts` are the names that a Host header may hold; the loopback names by default.
+    `allowed_hosts` are the names that a Host header may hold, the loopback names by default; `access` knows the keys,
+    by default none is needed.
     """
     app: FastAPI = FastAPIOffline(
         title="Linnet",
@@ -68,16 +71,20 @@ def create_app(
     )
     decoders = decoders or Decoders(specialists.store)
     generations = generations or Generations(decoders.pool)
+    generations.widen = decoders.widen
+    generations.metrics.watch(generations)
     app.state.serving = native.Serving(specialists, admission or Admission(), decoders, generations)
     app.include_router(native.router)
     app.include_router(openai.router)
+    app.include_router(openai_responses.router)
     app.include_router(ollama.router)
     app.include_router(anthropic.router)
     app.include_router(embeddings.router)
     app.add_api_route("/docs", _docs_page(app), include_in_schema=False)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(RequestValidationError, _invalid)
-    app.add_middleware(Guard, hosts=tuple(allowed_hosts), limits=limits)
+    hosts = tuple(allowed_hosts)
+    app.add_middleware(Guard, hosts=hosts, limits=limits, access=access, metrics=generations.metrics)
     return app
 
 

@@ -6,6 +6,7 @@ import asyncio
 import json
 from typing import Any
 
+from linnet.core import settings
 from linnet.core.errors import InputError, LinnetError, ModelBusy, NotFound, ResourceMissing
 from linnet.http.server import loopback
 
@@ -25,6 +26,8 @@ def call(host: str, port: int, method: str, path: str, body: dict[str, Any] | No
         status, answer = asyncio.run(_exchange(address, port, f"{method} {path}", body))
     except (OSError, TimeoutError, asyncio.IncompleteReadError, ValueError) as error:
         raise ResourceMissing(f"No Linnet server answers at {where}.", "Start it with: linnet serve") from error
+    if status in (401, 403):
+        raise InputError(f"{where} needs a key with the right to manage.", "Set LINNET_KEY to one.")
     if status != 200:
         problem = answer.get("error") if isinstance(answer, dict) else None
         message = problem.get("message") if isinstance(problem, dict) else None
@@ -38,6 +41,10 @@ async def _exchange(host: str, port: int, line: str, body: dict[str, Any] | None
         try:
             content = b"" if body is None else json.dumps(body).encode()
             head = f"{line} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
+            if key := settings.get("LINNET_KEY"):
+                if not (key.isascii() and key.isprintable()):
+                    raise InputError("LINNET_KEY is not a key.", "Make one with: linnet keys create NAME")
+                head += f"X-Api-Key: {key}\r\n"
             if body is not None:
                 head += f"Content-Type: application/json\r\nContent-Length: {len(content)}\r\n"
             writer.write(head.encode() + b"\r\n" + content)

@@ -5,8 +5,9 @@ Models of the store, and files named at the start. Knows no request and no diale
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import ExitStack, suppress
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -25,7 +26,8 @@ from linnet.formats.gguf import read_gguf
 from linnet.formats.model_report import ModelReport
 from linnet.formats.resolve import open_manifest, path_model
 
-OpenEngine = Callable[[Model, int, bool], PoolEngine]  # a model, the bytes it may take, whether it is to embed
+# A model, the bytes it may take, whether it is to embed, and where the settings' context is not enough, that.
+OpenEngine = Callable[..., PoolEngine]
 _EMBEDDING = " (embedding)"  # no name holds a space: this one is ours
 
 
@@ -51,10 +53,11 @@ class DecoderInfo:
         return f"fp_{self.digest[:12]}"
 
 
-def open_gguf(model: Model, free_bytes: int, embedding: bool) -> PoolEngine:
+def open_gguf(model: Model, free_bytes: int, embedding: bool, context: int | None = None) -> PoolEngine:
     """The real engine of a model."""
     free = min(free_bytes, usable_bytes())
-    return open_llama(Path(model.path), LoadOptions(embedding=embedding), label=model.name, free_bytes=free)
+    options = LoadOptions(embedding=embedding) if context is None else LoadOptions(embedding=embedding, context=context)
+    return open_llama(Path(model.path), options, label=model.name, free_bytes=free)
 
 
 class Decoders:
@@ -74,6 +77,8 @@ class Decoders:
         self.store = store
         self._named = dict(named)
         self._open_engine = open_engine
+        self._contexts: dict[str, int] = {}  # of models that were asked to be wider than the settings say
+        self._widening = threading.Lock()
         self.pool = EnginePool(usable_bytes() if budget_bytes is None else budget_bytes, self._source)
 
     def all(self) -> list[DecoderInfo]:
@@ -104,6 +109,31 @@ class Decoders:
             with suppress(NotFound):
                 self.pool.stop(embedding_name(name), force=force)
 
+    @contextmanager
+    def widen(self, name: str, context: int) -> Iterator[None]:
+        """Inside the block a full name means its model with at least this context, and afterwards too, unless the
+        block raises. One at a time. Raises InputError for more than the model reads, ResourceMissing where it does
+        not fit; both before anybody else meets it."""
+        most = self.find(name.removesuffix(_EMBEDDING)).max_tokens
+        if most and context > most:
+            raise InputError(f"The model was made for a context of {most}.")
+        with self._widening:
+            planned = self._source(name, context).open(self.pool.budget_bytes)
+            try:
+                if planned.context < context:
+                    raise InputError(f"The model reads at most {planned.context}.")
+            finally:
+                planned.close()
+            before = self._contexts.get(name)
+            self._contexts[name] = max(context, before or 0)
+            try:
+                yield
+            except BaseException:
+                self._contexts.pop(name)
+                if before is not None:
+                    self._contexts[name] = before
+                raise
+
     def close(self) -> None:
         self.pool.close()
 
@@ -132,22 +162,27 @@ class Decoders:
                 raise NotFound(f"No model is called {name!r}.{near}") from error
             raise
 
-    def _source(self, name: str) -> Source:
+    def _source(self, name: str, context: int | None = None) -> Source:
         """For the pool, under its lock: only the manifest is read here, the files are checked when it loads."""
         plain = name.removesuffix(_EMBEDDING)
         embedding = plain != name
         more = _EMBEDDING if embedding else ""
+        wide: tuple[int, ...] = ()
+        if (context := context or self._contexts.get(name)) is not None:
+            more, wide = f"{more} {context}", (context,)
         if (known := self._file_name(plain)) is not None:
             model = self._named[known]
-            return Source(f"path {model.path}{more}", lambda free: self._open_engine(model, free, embedding))
+            return Source(f"path {model.path}{more}", lambda free: self._open_engine(model, free, embedding, *wide))
         manifest = self._manifest(plain)
-        return Source(digest_of(manifest.files) + more, lambda free: self._open_stored(manifest, free, embedding))
+        return Source(
+            digest_of(manifest.files) + more, lambda free: self._open_stored(manifest, free, embedding, *wide)
+        )
 
-    def _open_stored(self, manifest: Manifest, free: int, embedding: bool) -> PoolEngine:
+    def _open_stored(self, manifest: Manifest, free: int, embedding: bool, *wide: int) -> PoolEngine:
         model = open_manifest(self.store, manifest)
         with ExitStack() as held:
             held.enter_context(lease(self.store, model))
-            engine = self._open_engine(model, free, embedding)
+            engine = self._open_engine(model, free, embedding, *wide)
             return cast(PoolEngine, _Held(engine, held.pop_all()))
 
 

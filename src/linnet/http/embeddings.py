@@ -95,7 +95,9 @@ class _Vectors:
         return ""
 
 
-def _embed(shared: Serving, model: str, texts: list[str], shape: Shape, keep_alive_s: float | None = None) -> Reply:
+def _embed(
+    shared: Serving, model: str, texts: list[str], shape: Shape, body: EmbedBody | OldEmbedBody | None = None
+) -> Reply:
     if shared.is_specialist(model):
         raise Refused(Problem(400, f"{model} is a specialist: it labels texts. Use /v1/classify.", param="model"))
     with about("model"):
@@ -111,7 +113,9 @@ def _embed(shared: Serving, model: str, texts: list[str], shape: Shape, keep_ali
         return []
 
     name = embedding_name(info.full_name)
-    answering = shared.generations.ask(name, build, keep_alive_s=keep_alive_s, param="input")
+    keep_alive_s = body.keep_alive if body else None
+    context = body.options.num_ctx if body and body.options else None
+    answering = shared.generations.ask(name, build, keep_alive_s=keep_alive_s, param="input", context=context)
     return Reply(answering, found)
 
 
@@ -141,7 +145,7 @@ async def embed(body: EmbedBody, request: Request) -> Response:
             "prompt_eval_count": tokens,
         }
 
-    return _embed(serving(request), body.model, body.input, shape, body.keep_alive)
+    return _embed(serving(request), body.model, body.input, shape, body)
 
 
 @router.post(
@@ -152,4 +156,4 @@ async def old_embed(body: OldEmbedBody, request: Request) -> Response:
         del tokens, answering
         return {"embedding": vectors[0].tolist()}
 
-    return _embed(serving(request), body.model, [body.prompt], shape, body.keep_alive)
+    return _embed(serving(request), body.model, [body.prompt], shape, body)

@@ -11,20 +11,25 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, suppress
+from contextlib import AbstractContextManager, closing, suppress
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Literal, TypeVar
+from typing import TypeVar
 
 from linnet.core.errors import InputError, LinnetError, ResourceMissing
 from linnet.core.settings import get_number
-from linnet.engines.generation import Cancel, GenerateRequest, Generation, Piece
+from linnet.engines.generation import Cancel, FieldError, GenerateRequest, Generation, Piece
 from linnet.engines.pool import EnginePool, Lease, PoolEngine
+from linnet.http.access import CALLER
 from linnet.http.errors import ClientGone, Problem, Refused, ServerBusy, describe
+from linnet.http.metrics import Metrics
+from linnet.http.slots import Slots
 
 Result = TypeVar("Result")
 Item = tuple[int, Piece | Generation]  # which of the requests, and its next event
 Build = Callable[[PoolEngine], Sequence[GenerateRequest]]
+# A model's name and a context: inside the block the name means the model with that context, and so it stays.
+Widen = Callable[[str, int], AbstractContextManager[None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +40,7 @@ class GenerationLimits:
     events: int = 256
     stalled_seconds: float = 30.0
     request_seconds: float = 600.0
+    stop_seconds: float = 2.0  # that a stopped answer may take to give its engine back before its reader hears why
 
 
 class Generations:
@@ -45,23 +51,39 @@ class Generations:
         self.limits = limits or GenerationLimits()
         self.inside = 0  # running and waiting together
         self._threads = ThreadPoolExecutor(2 * self.limits.waiting + 128, "linnet-generate")
-        self._slots: dict[int, _Slots] = {}
+        self._slots: dict[int, Slots] = {}
+        self.metrics = Metrics()
+        self.widen: Widen | None = None
 
-    def ask(self, model: str, build: Build, *, keep_alive_s: float | None = None, param: str = "messages") -> Answering:
+    @property
+    def running(self) -> int:
+        """How many hold a slot."""
+        return sum(slots.taken for slots in self._slots.values())
+
+    def ask(
+        self,
+        model: str,
+        build: Build,
+        *,
+        keep_alive_s: float | None = None,
+        param: str = "messages",
+        context: int | None = None,
+    ) -> Answering:
         """An answer that is about to begin. `build` makes the requests once the engine is there; they run one after
-        another on one slot. `param` is the field that errors of the input are about.
+        another on one slot. `param` is the field that errors of the input are about. With `context` the model is
+        loaded with at least that many tokens of context.
 
         Raises ServerBusy when the queue is full.
         """
         if self.inside >= self.limits.waiting + self._capacity():
             raise ServerBusy("The server is busy, please try again.")
-        return Answering(self, model, build, keep_alive_s, param)
+        return Answering(self, model, build, keep_alive_s, param, context=context)
 
     def _capacity(self) -> int:
         return max(sum(slots.count for slots in self._slots.values()), int(get_number("LINNET_SLOTS")), 1)
 
-    def slots(self, engine: PoolEngine) -> _Slots:
-        return self._slots.setdefault(id(engine), _Slots(engine.slots))
+    def slots(self, engine: PoolEngine) -> Slots:
+        return self._slots.setdefault(id(engine), Slots(engine.slots))
 
     def forget(self, engine: PoolEngine) -> None:
         """Drop the slots that nobody uses: another engine may get the same id."""
@@ -72,23 +94,25 @@ class Generations:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
 
-class _Slots:
-    """The slots of one engine, given in the order of asking."""
-
-    def __init__(self, count: int) -> None:
-        self.count = count
-        self.users = 0
-        self.free = asyncio.Semaphore(count)
-
-
 class Answering:
     """One request from its admission to its end. Iterate `batches`; `stop` may be called at any time.
 
-    `loaded_ms` and `prompt_tokens` (one number a request that has begun) are there with the first batch.
+    `loaded_ms` and `prompt_tokens` (one number a request that has begun) are there with the first batch. The engine is
+    given back before the last event, or the error, is handed over: whoever has a whole answer finds its model free.
     """
 
-    def __init__(self, host: Generations, model: str, build: Build, keep_alive_s: float | None, param: str) -> None:
+    def __init__(
+        self,
+        host: Generations,
+        model: str,
+        build: Build,
+        keep_alive_s: float | None,
+        param: str,
+        *,
+        context: int | None = None,
+    ) -> None:
         self.loaded_ms = 0.0
+        self._caller, self._context = CALLER.get(), context
         self._started_ns = time.monotonic_ns()
         self.prompt_tokens: list[int] = []
         self._host, self._model, self._build, self._param = host, model, build, param
@@ -99,8 +123,12 @@ class Answering:
         self._changed = threading.Condition()
         self._items: deque[Item] = deque()
         self._error: Exception | None = None
-        self._done = self._told = self._leased = False
-        self._waiting_for_slot: asyncio.Task[Literal[True]] | None = None
+        self._stopped_by: Exception | None = None
+        self._waited_ms = 0.0
+        self._lease: Lease | None = None
+        self._done = self._told = self._leased = self._over = False
+        self._waiting_for_slot: asyncio.Task[None] | None = None
+        self._late: asyncio.TimerHandle | None = None
         host.inside += 1
         seconds = host.limits.request_seconds
         late = Problem(503, f"The request took longer than {seconds:g} seconds.", "request_timeout")
@@ -126,7 +154,10 @@ class Answering:
 
     def stop(self, error: LinnetError) -> None:
         """End it with this error, from the event loop. Does nothing when it is over."""
-        self._finish(error)
+        if self._done or self._stopped_by is not None:
+            return
+        self._stopped_by = error
+        self._late = self._loop.call_later(self._host.limits.stop_seconds, self._finish, error)
         self._cancel.cancel()
         if self._waiting_for_slot is not None:
             self._waiting_for_slot.cancel()
@@ -141,40 +172,73 @@ class Answering:
         return time.monotonic_ns() - self._started_ns
 
     async def _work(self) -> None:
-        lease: Lease | None = None
+        last: Item | None = None
+        error: Exception | None = None
         try:
             lease = await self._in_thread(self._get_lease)
             if not self._cancel.cancelled:
-                await self._in_slot(lease)
-        except asyncio.CancelledError:
-            pass  # by `stop`, which has said why
-        except Exception as error:  # whoever waits must hear of it, whatever it is
-            self._finish(self._explained(error))
+                last = await self._in_slot(lease)
+        except asyncio.CancelledError:  # by `stop`, which has said why, or with the loop
+            self._cancel.cancel()
+        except Exception as failure:  # whoever waits must hear of it, whatever it is
+            error = self._explained(failure)
         finally:
-            if lease is not None:
-                await self._in_thread(lease.close)
+            await self._give_back()
             self._host.inside -= 1
             self._deadline.cancel()
-            self._finish(None)
+            if self._late is not None:
+                self._late.cancel()
+            self._finish(self._stopped_by or error, last)
 
     def _get_lease(self) -> Lease:
         started = time.monotonic()
-        lease = self._host.pool.lease(self._model, self._keep_alive_s)
-        self._leased = True
-        self.loaded_ms = 1000 * (time.monotonic() - started)
-        return lease
+        lease = self._wide_enough(self._host.pool.lease(self._model, self._keep_alive_s))
+        with self._changed:
+            if not self._over:
+                self._lease, self._leased = lease, True
+                self.loaded_ms = 1000 * (time.monotonic() - started)
+                return lease
+        lease.close()
+        raise ClientGone
 
-    async def _in_slot(self, lease: Lease) -> None:
+    def _wide_enough(self, lease: Lease) -> Lease:
+        """The lease, or one of the model loaded again with the context that is wanted. Raises FieldError."""
+        wished, loaded = self._context or 0, lease.engine.context
+        if wished <= loaded:
+            return lease
+        lease.close()
+        try:
+            if self._host.widen is not None:
+                with self._host.widen(self._model, wished):
+                    return self._host.pool.lease(self._model, self._keep_alive_s)
+        except (InputError, ResourceMissing) as error:
+            why = f" It cannot be loaded with more: {error.message}"
+        else:
+            why = ""
+        said = f"num_ctx is {wished}; the model is loaded with a context of {loaded}.{why}"
+        raise FieldError("options.num_ctx", said, "Ask for at most that.")
+
+    async def _give_back(self) -> None:
+        """End the lease, also when the threads or the loop are shut down meanwhile."""
+        with self._changed:
+            lease, self._lease, self._over = self._lease, None, True
+        if lease is not None:
+            try:
+                await asyncio.shield(self._in_thread(lease.close))
+            except (RuntimeError, asyncio.CancelledError):  # no thread is left to do it
+                lease.close()
+
+    async def _in_slot(self, lease: Lease) -> Item | None:
         slots = self._host.slots(lease.engine)
         slots.users += 1
         try:
-            waiting = self._waiting_for_slot = self._loop.create_task(slots.free.acquire())
+            waiting = self._waiting_for_slot = self._loop.create_task(slots.take(self._caller))
             await waiting
             self._waiting_for_slot = None
             try:
-                await self._in_thread(partial(self._generate, lease))
+                return await self._in_thread(partial(self._generate, lease))
             finally:
-                slots.free.release()
+                slots.give_back()
         finally:
             slots.users -= 1
             self._host.forget(lease.engine)
@@ -182,17 +246,26 @@ class Answering:
     async def _in_thread(self, work: Callable[[], Result]) -> Result:
         return await self._loop.run_in_executor(self._host._threads, work)
 
-    def _generate(self, lease: Lease) -> None:
-        engine = lease.engine
+    def _generate(self, lease: Lease) -> Item | None:
+        """Hand over every event but the last, which is returned: the engine is to be free before it is told."""
+        engine, held = lease.engine, None
+        self._waited_ms = self.elapsed_ns / 1e6
         for index, request in enumerate(self._build(engine)):
             if self._cancel.cancelled:
-                return
+                return None
+            if held is not None:
+                self._put(held)
             ids = tuple(engine.prompt_ids(request))
             self.prompt_tokens.append(len(ids))
-            counted = replace(request, messages=None, prompt=None, token_ids=ids)
+            counted = replace(request, messages=None, prompt=None, suffix=None, token_ids=ids)
             with closing(engine.generate(lease.adapted(counted), self._cancel)) as events:  # type: ignore[type-var]
                 for event in events:
-                    self._put((index, event))
+                    if isinstance(event, Generation):
+                        held = (index, event)
+                        self._host.metrics.generated(self._model, event, self._waited_ms if index == 0 else 0.0)
+                    else:
+                        self._put((index, event))
+        return held
 
     def _put(self, item: Item) -> None:
         """Hand over an event. Waits while the reader is too far behind, and gives up on one that stays there."""
@@ -208,9 +281,11 @@ class Answering:
         self._cancel.cancel()
         raise ClientGone("The client reads too slowly.")
 
-    def _finish(self, error: Exception | None) -> None:
+    def _finish(self, error: Exception | None, last: Item | None = None) -> None:
         with self._changed:
             if not self._done:
+                if last is not None and error is None:
+                    self._items.append(last)
                 self._error, self._done = error, True
                 self._tell()
             self._changed.notify_all()
@@ -227,5 +302,6 @@ class Answering:
             message = str(error).replace("\n", " ")
             return Refused(Problem(503, message, "resource_missing", headers={"retry-after": "5"}))
         if isinstance(error, InputError):
-            return Refused(describe(error, self._param if self._leased else "model"))
+            field = error.field if isinstance(error, FieldError) else self._param
+            return Refused(describe(error, field if self._leased else "model"))
         return error

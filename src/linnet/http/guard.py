@@ -7,13 +7,17 @@ from __future__ import annotations
 
 import asyncio
 import re
+import time
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from dataclasses import dataclass
 from typing import Any
 
 from anyio import to_thread
 
+from linnet.core.keys import Key
+from linnet.http.access import Access
 from linnet.http.errors import ClientGone, Problem, Refused, ServerBusy, describe, report
+from linnet.http.metrics import Metrics
 from linnet.http.strict_json import parse_object
 
 Scope = MutableMapping[str, Any]
@@ -76,15 +80,17 @@ class _Request:
 class _Reply:
     """Passes the answer on, with the headers that every answer carries."""
 
-    def __init__(self, send: Send, path: str) -> None:
+    def __init__(self, send: Send, path: str, metrics: Metrics) -> None:
         self.started = False
+        self.status = 0
+        self._metrics = metrics
         self.path = path  # says which dialect an error is told in
         self.close = False  # set while a part of the body is unread: the connection ends with the answer
         self._send = send
 
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
-            self.started = True
+            self.started, self.status = True, message["status"]
             headers = list(message.get("headers", []))
             there = {name.lower() for name, _ in headers}
             headers += [(name, value) for name, value in _HEADERS.items() if name not in there]
@@ -94,6 +100,7 @@ class _Reply:
         await self._send(message)
 
     async def problem(self, problem: Problem) -> None:
+        self._metrics.refused(problem)
         body = problem.encode(self.path)
         headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
         headers += [(name.lower().encode(), value.encode()) for name, value in problem.headers.items()]
@@ -102,13 +109,21 @@ class _Reply:
 
 
 class Guard:
-    """Middleware in front of every route. `hosts` are the names that the Host header may hold.
+    """Middleware in front of every route. `hosts` are the names that the Host header may hold; `access` knows the keys.
 
     Answers every exception that comes out of the routes, so that none reaches the server or its log unread.
     """
 
-    def __init__(self, app: App, hosts: Iterable[str], limits: Limits | None = None) -> None:
+    def __init__(
+        self,
+        app: App,
+        hosts: Iterable[str],
+        limits: Limits | None = None,
+        access: Access | None = None,
+        metrics: Metrics | None = None,
+    ) -> None:
         self.app = app
+        self.access, self.metrics = access or Access(), metrics or Metrics()
         self.hosts = frozenset(host.lower().strip("[]") for host in hosts)
         self.limits = limits or Limits()
         self._held_bytes = 0
@@ -121,7 +136,16 @@ class Guard:
             await receive()
             await send({"type": "websocket.close", "code": 1008})
             return
-        reply, scope = _Reply(send, scope["path"]), dict(scope)
+        reply, scope = _Reply(send, scope["path"], self.metrics), dict(scope)
+        started = time.monotonic()
+        try:
+            await self._guarded(scope, receive, reply)
+        finally:
+            route = str(getattr(scope.get("route"), "path", "(none)"))
+            # A client that left before its answer began has no status.
+            self.metrics.answered(scope["method"], route, reply.status, time.monotonic() - started)
+
+    async def _guarded(self, scope: Scope, receive: Receive, reply: _Reply) -> None:
         try:
             await self._answer(scope, receive, reply)
         except ClientGone:
@@ -140,18 +164,26 @@ class Guard:
         if request.header_bytes > self.limits.header_bytes:
             raise Refused(Problem(431, f"The headers are larger than {self.limits.header_bytes} bytes."))
         self._check_host(request)
-        length = request.body_length()
+        request.body_length()  # a doubtful one is refused before anything else is looked at
         # A part of a file is never worth the work of splitting it: the whole file is a correct answer too.
         scope["headers"] = request.without(b"range")
+        key = await self.access.key_of(scope)
         if request.method != "POST":
             await self.app(scope, receive, reply)
             return
         _check_media_type(request)
-        body = bytearray()
+        with self.access.running(key):
+            await self._answer_body(scope, receive, reply, request, key)
+
+    async def _answer_body(
+        self, scope: Scope, receive: Receive, reply: _Reply, request: _Request, key: Key | None
+    ) -> None:
+        body, length = bytearray(), request.body_length()
         try:
             await self._read(request, length, receive, body)
             reply.close = False
             scope[PARSED] = await _parse(bytes(body))
+            self.access.check_model(key, scope[PARSED])
             await self.app(scope, _replay(bytes(body), receive), reply)
         finally:
             self._held_bytes -= len(body)

@@ -9,6 +9,7 @@ from functools import partial
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Request
+from fastapi.responses import PlainTextResponse
 from pydantic import BaseModel, BeforeValidator, Field, WithJsonSchema
 
 from linnet.core.names import is_name
@@ -18,6 +19,7 @@ from linnet.http.bodies import Body, CheckedRoute
 from linnet.http.decoders import Decoders
 from linnet.http.errors import about
 from linnet.http.generations import Generations
+from linnet.http.metrics import MEDIA_TYPE
 from linnet.stages.serve import MAX_TEXTS, Classified, Specialists
 from linnet.version import __version__
 
@@ -119,6 +121,11 @@ class Health(BaseModel):
 @router.get("/healthz", summary="Whether the server lives")
 async def healthz() -> Health:
     return Health()
+
+
+@router.get("/metrics", summary="Numbers for Prometheus", response_model=None)
+def metrics(request: Request) -> PlainTextResponse:
+    return PlainTextResponse(serving(request).generations.metrics.text(), media_type=MEDIA_TYPE)
 
 
 @router.get("/v1/ps", summary="What is loaded, with its memory and its requests")

@@ -16,14 +16,17 @@ from linnet.core.errors import NotFound
 from linnet.engines.generation import GenerateRequest, Generation, Message, Piece, TokenLogprob
 from linnet.engines.pool import PoolEngine
 from linnet.engines.schema_limits import check_schema
+from linnet.engines.tool_format import tool_format
+from linnet.engines.tools import ToolCall
 from linnet.http.bodies import OLLAMA_ERRORS, CheckedRoute
 from linnet.http.decoders import DecoderInfo
 from linnet.http.errors import Problem, Refused, about
 from linnet.http.generations import Answering
 from linnet.http.native import Serving, serving
-from linnet.http.ollama_bodies import GenerateBody, OllamaBody, OllamaChatBody, ShowBody
+from linnet.http.ollama_bodies import GenerateBody, OllamaBody, OllamaChatBody, OllamaMessage, ShowBody
 from linnet.http.openai_generate import token_json
 from linnet.http.replies import Choice, Reply
+from linnet.http.tool_bodies import calls_of, tool_answer, tools_of
 from linnet.version import __version__
 
 router = APIRouter(route_class=CheckedRoute, responses=OLLAMA_ERRORS)
@@ -115,7 +118,7 @@ def show(body: ShowBody, request: Request) -> dict[str, Any]:
             "general.parameter_count": report.parameters,
             **{f"{report.architecture}.{name}": value for name, value in sizes.items()},
         },
-        "capabilities": ["completion"],
+        "capabilities": ["completion", *(["tools"] if tool_format(template) else [])],
         "modified_at": info.created or "1970-01-01T00:00:00Z",
     }
 
@@ -131,13 +134,13 @@ async def generate(body: GenerateBody, request: Request) -> Response:
         return await _load(shared, info, body, {"response": ""})
 
     def build(engine: PoolEngine) -> list[GenerateRequest]:
-        _check_context(body, engine)
         if body.raw or (not engine.has_template and not body.system):
             return [GenerateRequest(prompt=body.prompt, control_tokens=bool(body.raw), **common)]
         system = (Message("system", body.system),) if body.system else ()
         return [GenerateRequest(messages=(*system, Message("user", body.prompt)), **common)]
 
-    answering = shared.generations.ask(info.full_name, build, keep_alive_s=body.keep_alive, param="prompt")
+    more: dict[str, Any] = {"keep_alive_s": body.keep_alive, "context": body.chosen.num_ctx}
+    answering = shared.generations.ask(info.full_name, build, param="prompt", **more)
     return Reply(answering, Lines(info, body, is_chat=False))
 
 
@@ -147,15 +150,22 @@ async def chat(body: OllamaChatBody, request: Request) -> Response:
     info, common = _info(shared, body.model), _common(body)
     if not body.messages:
         return await _load(shared, info, body, {"message": {"role": "assistant", "content": ""}})
+    tools = tools_of(body.tools)
+    if tools and common["json_schema"] is not None:
+        raise Refused(Problem(400, '"format" cannot be had together with "tools".', param="format"))
     with about("messages"):
-        made = GenerateRequest(messages=tuple(Message(one.role, one.content) for one in body.messages), **common)
+        messages = tuple(_turn(one, f"messages[{number}]") for number, one in enumerate(body.messages))
+        made = GenerateRequest(messages=messages, tools=tools, **common)
 
-    def build(engine: PoolEngine) -> list[GenerateRequest]:
-        _check_context(body, engine)
-        return [made]
-
-    answering = shared.generations.ask(info.full_name, build, keep_alive_s=body.keep_alive)
+    more: dict[str, Any] = {"keep_alive_s": body.keep_alive, "context": body.chosen.num_ctx}
+    answering = shared.generations.ask(info.full_name, lambda _: [made], **more)
     return Reply(answering, Lines(info, body, is_chat=True))
+
+
+def _turn(message: OllamaMessage, where: str) -> Message:
+    if message.role == "tool":
+        return tool_answer(message.content, message.tool_call_id, message.tool_name)
+    return Message(message.role, message.content, calls_of(message.tool_calls, where))
 
 
 def _common(body: OllamaBody) -> dict[str, Any]:
@@ -185,16 +195,6 @@ def _schema(given: Any) -> dict[str, Any] | None:
     return given
 
 
-def _check_context(body: OllamaBody, engine: PoolEngine) -> None:
-    wished = body.chosen.num_ctx
-    if wished is not None and wished > engine.context:
-        message = (
-            f"num_ctx is {wished}; the model is loaded with a context of {engine.context}. "
-            "Ask for at most that, or start the server with a larger LINNET_CONTEXT."
-        )
-        raise Refused(Problem(400, message, param="options.num_ctx"))
-
-
 async def _load(shared: Serving, info: DecoderInfo, body: OllamaBody, empty: dict[str, Any]) -> Response:
     """Nothing is asked: load the model, or with a keep_alive of 0 unload it."""
     reason = "load"
@@ -203,12 +203,8 @@ async def _load(shared: Serving, info: DecoderInfo, body: OllamaBody, empty: dic
         with suppress(NotFound):
             await to_thread.run_sync(shared.decoders.stop, info.full_name)
     else:
-
-        def build(engine: PoolEngine) -> list[GenerateRequest]:
-            _check_context(body, engine)
-            return []
-
-        async for _ in shared.generations.ask(info.full_name, build, keep_alive_s=body.keep_alive).batches():
+        more: dict[str, Any] = {"keep_alive_s": body.keep_alive, "context": body.chosen.num_ctx}
+        async for _ in shared.generations.ask(info.full_name, lambda _: [], **more).batches():
             pass
     line = {"model": info.full_name, "created_at": _now(), **empty, "done": True, "done_reason": reason}
     return JSONResponse(line)
@@ -226,7 +222,8 @@ class Lines:
         self._end: Generation | None = None
 
     def _line(self, text: str, logprobs: Sequence[TokenLogprob] = (), **more: Any) -> dict[str, Any]:
-        said = {"message": {"role": "assistant", "content": text}} if self._is_chat else {"response": text}
+        message = {"role": "assistant", "content": text, **more.pop("said", {})}
+        said = {"message": message} if self._is_chat else {"response": text}
         line = {"model": self._model, "created_at": _now(), **said, "done": False}
         if self._logprobs and logprobs:
             line["logprobs"] = [{**token_json(one), "top_logprobs": list(map(token_json, one.top))} for one in logprobs]
@@ -236,7 +233,7 @@ class Lines:
         timings = end.timings
         return {
             "done": True,
-            "done_reason": end.finish_reason,
+            "done_reason": "stop" if end.finish_reason == "tool_calls" else end.finish_reason,
             "total_duration": _ns(timings.total_ms + answering.loaded_ms),
             "load_duration": _ns(answering.loaded_ms),
             "prompt_eval_count": end.prompt_tokens,
@@ -252,9 +249,9 @@ class Lines:
         if isinstance(event, Generation):
             self._end = event
             return ""
-        if not event.text and not (self._logprobs and event.logprobs):
+        if not event.text and not event.tool_calls and not (self._logprobs and event.logprobs):
             return ""
-        return json.dumps(self._line(event.text, event.logprobs)) + "\n"
+        return json.dumps(self._line(event.text, event.logprobs, said=_calls(event.tool_calls))) + "\n"
 
     def finish(self, answering: Answering) -> str:
         assert self._end is not None  # noqa: S101 a stream that ends well has had its end
@@ -262,10 +259,20 @@ class Lines:
 
     def whole(self, choices: list[Choice], answering: Answering) -> dict[str, Any]:
         (choice,) = choices
-        return self._line(choice.end.text, choice.logprobs, **self._last(choice.end, answering))
+        calls = _calls(choice.end.tool_calls)
+        return self._line(choice.end.text, choice.logprobs, said=calls, **self._last(choice.end, answering))
 
     def failed(self, problem: Problem) -> str:
         return json.dumps(problem.body("/api/")) + "\n"
+
+
+def _calls(calls: Sequence[ToolCall]) -> dict[str, Any]:
+    """Calls as a message holds them: arguments as an object, no key where there are none."""
+    found = [
+        {"id": f"call_{one.id}", "function": {"index": index, "name": one.name, "arguments": one.values()}}
+        for index, one in enumerate(calls)
+    ]
+    return {"tool_calls": found} if found else {}
 
 
 def _ns(milliseconds: float) -> int:

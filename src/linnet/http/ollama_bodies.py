@@ -13,6 +13,7 @@ from linnet.engines.pool import MAX_KEEP_ALIVE_S
 from linnet.http.bodies import Body
 from linnet.http.native import one_or_many
 from linnet.http.openai_generate import sampling_of
+from linnet.http.tool_bodies import Calls, Tools
 
 _UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 _DURATION = re.compile(r"-?(?:[0-9]{1,9}(?:\.[0-9]{1,9})?(?:ns|us|µs|ms|s|m|h))+")
@@ -113,7 +114,6 @@ class OllamaBody(Body):
     unsupported: ClassVar[dict[str, tuple[Any, ...]]] = {
         "truncate": (False,),
         "shift": (False,),
-        "tools": ([],),
         "images": ([],),
         "suffix": ("",),
         "template": ("",),
@@ -150,14 +150,15 @@ class GenerateBody(OllamaBody):
 
 
 class OllamaMessage(Body):
-    unsupported: ClassVar[dict[str, tuple[Any, ...]]] = {"images": ([],), "tool_calls": ([],)}
+    unsupported: ClassVar[dict[str, tuple[Any, ...]]] = {"images": ([],)}
 
     role: Literal["system", "user", "assistant", "tool"]
     content: str = ""
     thinking: str | None = None
     tool_name: str | None = None
+    tool_call_id: str | None = None
     images: Any = None
-    tool_calls: Any = None
+    tool_calls: Calls | None = None
 
 
 class OllamaChatBody(OllamaBody):
@@ -166,7 +167,7 @@ class OllamaChatBody(OllamaBody):
     messages: Annotated[list[OllamaMessage], Field(fail_fast=True), Field(max_length=MAX_MESSAGES)] = Field(
         default_factory=list
     )
-    tools: Any = None
+    tools: Tools | None = None
 
 
 class ShowBody(Body):

@@ -10,12 +10,15 @@ from fastapi.responses import Response
 from pydantic import BaseModel
 
 from linnet.core.errors import NameInvalid, StoreError
+from linnet.engines.generation import GenerateRequest
+from linnet.engines.pool import PoolEngine
 from linnet.http.bodies import CheckedRoute
 from linnet.http.errors import Problem, Refused, about, report
 from linnet.http.native import Serving, serving
 from linnet.http.openai_bodies import ChatBody, CompletionBody, StreamOptions
 from linnet.http.openai_classify import classify_chat
-from linnet.http.openai_generate import ChatRendering, CompletionRendering, Head, chat_requests, completion_requests
+from linnet.http.openai_completions import CompletionRendering, completion_requests
+from linnet.http.openai_generate import ChatRendering, Head, chat_requests
 from linnet.http.replies import Reply
 
 router = APIRouter(route_class=CheckedRoute)
@@ -84,9 +87,15 @@ async def completions(body: CompletionBody, request: Request) -> Response:
     _refuse_specialist(shared, body.model)
     with about("model"):
         info = shared.decoders.find(body.model)
-    requests = completion_requests(body)
-    answering = shared.generations.ask(info.full_name, lambda _: requests, param="prompt")
-    return Reply(answering, CompletionRendering(Head(info, "cmpl"), body))
+    requests, rendering = completion_requests(body), CompletionRendering(Head(info, "cmpl"), body)
+
+    def build(engine: PoolEngine) -> list[GenerateRequest]:
+        if body.echo:
+            rendering.echo(engine)
+        return requests
+
+    answering = shared.generations.ask(info.full_name, build, param="prompt")
+    return Reply(answering, rendering)
 
 
 def _check_stream(stream: bool | None, options: StreamOptions | None) -> None:

@@ -8,9 +8,10 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import BeforeValidator, Field, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
-from linnet.engines.generation import MAX_STOP_CHARACTERS, MAX_TOP_LOGPROBS
+from linnet.engines.generation import MAX_BIASES, MAX_STOP_CHARACTERS, MAX_TOP_LOGPROBS
 from linnet.http.bodies import Body, problem_with
 from linnet.http.native import one_or_many
+from linnet.http.tool_bodies import Calls, Tools
 
 MAX_CHOICES = 8
 MAX_PROMPTS = 64
@@ -48,7 +49,7 @@ class ChatMessage(Body):
     name: str | None = None
     tool_call_id: str | None = None
     refusal: Any = None
-    tool_calls: Any = None
+    tool_calls: Calls | None = None
     function_call: Any = None
     audio: Any = None
     annotations: Any = None
@@ -82,6 +83,28 @@ def _at_most_16(value: Any) -> Any:
     return value
 
 
+def _biases(value: Any) -> Any:
+    """Token ids come as the keys of an object, and so as texts."""
+    if not isinstance(value, dict):
+        return value
+    if len(value) > MAX_BIASES:
+        raise PydanticCustomError("too_long", f"Object should have at most {MAX_BIASES} keys")
+    found = {}
+    for key, bias in value.items():
+        if not (key.isascii() and key.isdigit() and len(key) < 11):
+            raise problem_with("", f"logit_bias: {json.dumps(key[:40])} is no token id.")
+        found[int(key)] = bias
+    if len(found) < len(value):
+        raise problem_with("", "logit_bias: a token id is given twice.")
+    return found
+
+
+_BIAS = {"type": "object", "additionalProperties": {"type": "number", "minimum": -100, "maximum": 100}}
+Bias = Annotated[
+    dict[Annotated[int, Field(lt=2**31)], Annotated[float, Field(ge=-100, le=100)]],
+    BeforeValidator(_biases),
+    WithJsonSchema(_BIAS),
+]
 Metadata = Annotated[
     dict[Annotated[str, Field(max_length=64)], ShortText], Field(max_length=16), BeforeValidator(_at_most_16)
 ]
@@ -94,13 +117,10 @@ class ChatBody(Body):
         "audio": (),
         "function_call": ("none",),
         "functions": (),
-        "logit_bias": ({},),
         "modalities": (["text"],),
         "prediction": (),
         "reasoning_effort": (),
         "store": (False,),
-        "tool_choice": ("none",),
-        "tools": (),
         "verbosity": (),
         "web_search_options": (),
     }
@@ -127,7 +147,7 @@ class ChatBody(Body):
     audio: Any = None
     function_call: Any = None
     functions: Any = None
-    logit_bias: Any = None
+    logit_bias: Bias | None = None
     logprobs: bool | None = None
     modalities: Any = None
     prediction: Any = None
@@ -135,7 +155,7 @@ class ChatBody(Body):
     response_format: Any = None
     store: Any = None
     tool_choice: Any = None
-    tools: Any = None
+    tools: Tools | None = None
     top_logprobs: Annotated[int, Field(ge=0, le=MAX_TOP_LOGPROBS)] | None = None
     verbosity: Any = None
     web_search_options: Any = None
@@ -165,8 +185,6 @@ def _prompts(value: Any) -> Any:
 class CompletionBody(Body):
     """A completion of raw text. Control tokens in the text count: who writes a raw prompt writes the template too."""
 
-    unsupported: ClassVar[dict[str, tuple[Any, ...]]] = {"suffix": ("",), "logit_bias": ({},)}
-
     model: str
     prompt: Annotated[
         list[Annotated[str, Field(strict=True)] | TokenIds], BeforeValidator(_prompts), WithJsonSchema(_PROMPT)
@@ -185,5 +203,5 @@ class CompletionBody(Body):
     stop: Stop | None = None
     seed: Seed | None = None
     user: ShortText | None = None
-    suffix: Any = None
-    logit_bias: Any = None
+    suffix: str | None = None
+    logit_bias: Bias | None = None

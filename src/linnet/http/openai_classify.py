@@ -22,9 +22,12 @@ from linnet.http.openai_bodies import ChatBody
 from linnet.stages.serve import Classified
 
 _REFUSED: dict[str, tuple[Any, ...]] = {
+    "logit_bias": ({},),
     "logprobs": (False,),
     "n": (1,),
     "response_format": ({"type": "text"},),
+    "tool_choice": ("none",),
+    "tools": (),
     "top_logprobs": (),
 }
 

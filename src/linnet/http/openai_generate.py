@@ -1,24 +1,26 @@
-"""The OpenAI dialect of decoders: bodies become GenerateRequests, events become chunks. Runs nothing itself."""
+"""The OpenAI dialect's chats with decoders: bodies become GenerateRequests, events chunks. Runs nothing itself."""
 
 from __future__ import annotations
 
 import re
 import time
 import uuid
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from linnet.engines.generation import GenerateRequest, Generation, Message, Piece, Sampling, TokenLogprob
 from linnet.engines.schema_limits import check_schema
+from linnet.engines.tools import ToolCall
 from linnet.http.decoders import DecoderInfo
 from linnet.http.errors import Problem, Refused, about
 from linnet.http.generations import Answering
-from linnet.http.openai_bodies import MAX_PROMPTS, ChatBody, ChatMessage, CompletionBody, StreamOptions
+from linnet.http.openai_bodies import ChatBody, ChatMessage, CompletionBody, StreamOptions
 from linnet.http.replies import Choice, sse
+from linnet.http.tool_bodies import calls_of, chosen, tool_answer, tools_of
 
 SEEDS = (1 << 32) - 1  # larger and negative seeds are taken modulo this
-COMPLETION_TOKENS = 16  # the dialect's own default for raw completions
 DONE = "data: [DONE]\n\n"
 _ROLES = {"developer": "system", "system": "system", "user": "user", "assistant": "assistant", "tool": "tool"}
 
@@ -48,7 +50,7 @@ def sampling_of(seed: int | None, **given: float | None) -> Sampling:
     return Sampling(seed=None if seed is None else seed % SEEDS, **known)
 
 
-def _sampling(body: ChatBody | CompletionBody) -> Sampling:
+def sampling(body: ChatBody | CompletionBody) -> Sampling:
     return sampling_of(
         body.seed,
         temperature=body.temperature,
@@ -58,7 +60,7 @@ def _sampling(body: ChatBody | CompletionBody) -> Sampling:
     )
 
 
-def _times(request: GenerateRequest, count: int) -> list[GenerateRequest]:
+def times(request: GenerateRequest, count: int) -> list[GenerateRequest]:
     """The request for each choice: a given seed counts on, so that choices differ and can be had again."""
     seed = request.sampling.seed
     if seed is None or count == 1:
@@ -71,31 +73,40 @@ def chat_requests(body: ChatBody) -> list[GenerateRequest]:
     """One request a choice. Raises Refused, naming the parameter, for what cannot be obeyed."""
     if body.top_logprobs is not None and not body.logprobs:
         raise Refused(Problem(400, '"top_logprobs" needs "logprobs": true.', param="top_logprobs"))
+    tools, schema = chosen(body.tool_choice, tools_of(body.tools)), schema_of(body.response_format)
+    if tools.get("tools") and schema is not None:
+        raise Refused(Problem(400, '"response_format" cannot be had together with "tools".', param="response_format"))
     with about("messages"):
         messages = tuple(_message(one, f"messages[{number}]") for number, one in enumerate(body.messages))
         request = GenerateRequest(
             messages=messages,
-            sampling=_sampling(body),
+            sampling=sampling(body),
             max_tokens=body.max_completion_tokens or body.max_tokens,
             stop=tuple(body.stop or ()),
-            json_schema=_schema(body.response_format),
+            json_schema=schema,
             top_logprobs=(body.top_logprobs or 0) if body.logprobs else None,
+            logit_bias=tuple((body.logit_bias or {}).items()),
+            parallel_calls=body.parallel_tool_calls is not False,
+            **tools,
         )
-    return _times(request, body.n or 1)
+    return times(request, body.n or 1)
 
 
 def _message(message: ChatMessage, where: str) -> Message:
-    for name in ("tool_calls", "function_call", "audio"):
+    for name in ("function_call", "audio"):
         if getattr(message, name):
             raise Refused(Problem(400, f'"{name}" is not supported by this server.', param=f"{where}.{name}"))
     if message.role not in _ROLES:
         raise Refused(Problem(400, f"The role {message.role} is not supported.", param=f"{where}.role"))
     if message.content is None and message.role != "assistant":
         raise Refused(Problem(400, f"A message of {message.role} needs content.", param=f"{where}.content"))
-    return Message(_ROLES[message.role], "\n".join(part.text for part in message.content or []))
+    text = "\n".join(part.text for part in message.content or [])
+    if message.role == "tool":
+        return tool_answer(text, message.tool_call_id, message.name)
+    return Message(_ROLES[message.role], text, calls_of(message.tool_calls, where))
 
 
-def _schema(found: Any) -> dict[str, Any] | bool | None:
+def schema_of(found: Any) -> dict[str, Any] | bool | None:
     """The JSON schema that a response_format asks for; None for text."""
     param = "response_format"
     if found is None:
@@ -131,33 +142,7 @@ def _refuse_unknown(found: Mapping[str, Any], allowed: set[str], param: str) -> 
         raise Refused(Problem(400, f"Unknown field {unknown[0][:80]!a}.", param=f"{param}.{unknown[0][:80]}"))
 
 
-def completion_requests(body: CompletionBody) -> list[GenerateRequest]:
-    """One request for each prompt and choice, choices of one prompt side by side. Raises Refused."""
-    count = body.n or 1
-    if body.best_of not in (None, count):
-        raise Refused(Problem(400, f'"best_of" is not supported beyond "n" ({count}).', param="best_of"))
-    if len(body.prompt) * count > MAX_PROMPTS:
-        raise Refused(Problem(400, f"Prompts times n is more than {MAX_PROMPTS}.", param="n"))
-    if body.echo and (body.logprobs is not None or not all(isinstance(one, str) for one in body.prompt)):
-        message = '"echo" is not supported with "logprobs" or with token ids.'
-        raise Refused(Problem(400, message, param="echo"))
-    found: list[GenerateRequest] = []
-    for prompt in body.prompt:
-        with about("prompt"):
-            request = GenerateRequest(
-                prompt=prompt if isinstance(prompt, str) else None,
-                token_ids=None if isinstance(prompt, str) else tuple(prompt),
-                sampling=_sampling(body),
-                max_tokens=body.max_tokens or COMPLETION_TOKENS,
-                stop=tuple(body.stop or ()),
-                top_logprobs=body.logprobs,
-                control_tokens=True,
-            )
-        found += _times(request, count)
-    return found
-
-
-def _usage(prompt_tokens: Sequence[int], ends: Sequence[Generation], choices: int) -> dict[str, Any]:
+def usage(prompt_tokens: Sequence[int], ends: Sequence[Generation], choices: int) -> dict[str, Any]:
     """Every choice's tokens, and each prompt's once."""
     prompt = sum(prompt_tokens[::choices])
     completion = sum(end.completion_tokens for end in ends)
@@ -184,7 +169,7 @@ def _chat_logprobs(found: Sequence[TokenLogprob]) -> dict[str, Any]:
     return {"content": content, "refusal": None}
 
 
-class _Chunks:
+class Chunks:
     """What both kinds of completion share when they are streamed."""
 
     media_type = "text/event-stream; charset=utf-8"
@@ -204,19 +189,32 @@ class _Chunks:
     def finish(self, answering: Answering) -> str:
         if not self._with_usage:
             return DONE
-        usage = _usage(answering.prompt_tokens, self._ends, self._choices)
-        return sse({**self._head, "choices": [], "usage": usage}) + DONE
+        told = usage(answering.prompt_tokens, self._ends, self._choices)
+        return sse({**self._head, "choices": [], "usage": told}) + DONE
 
     def failed(self, problem: Problem) -> str:
         return sse(problem.body())
 
 
-class ChatRendering(_Chunks):
+def call_json(call: ToolCall) -> dict[str, Any]:
+    function = {"name": call.name, "arguments": call.arguments}
+    return {"id": f"call_{call.id}", "type": "function", "function": function}
+
+
+def _message_json(end: Generation) -> dict[str, Any]:
+    said: dict[str, Any] = {"role": "assistant", "content": end.text, "refusal": None}
+    if not end.tool_calls:
+        return said
+    return {**said, "content": end.text or None, "tool_calls": [call_json(call) for call in end.tool_calls]}
+
+
+class ChatRendering(Chunks):
     def __init__(self, head: Head, body: ChatBody) -> None:
         super().__init__(head.to_json("chat.completion.chunk"), body.stream_options, body.n or 1)
         self.stream = bool(body.stream)
         self._whole_head, self._logprobs = head.to_json("chat.completion"), bool(body.logprobs)
         self._begun: set[int] = set()
+        self._calls: Counter[int] = Counter()  # of each choice, so far
 
     def _choice(self, index: int, delta: dict[str, Any], finish: str | None, logprobs: Any = None) -> str:
         return self.chunk({"index": index, "delta": delta, "logprobs": logprobs, "finish_reason": finish})
@@ -232,70 +230,26 @@ class ChatRendering(_Chunks):
         logprobs = _chat_logprobs(event.logprobs) if self._logprobs and event.logprobs else None
         if event.text or logprobs:
             text += self._choice(index, {"content": event.text}, None, logprobs)
-        return text
+        return text + "".join(self._called(index, call) for call in event.tool_calls)
+
+    def _called(self, index: int, call: ToolCall) -> str:
+        """The call's name and id first, then its arguments."""
+        number, found = self._calls[index], call_json(call)
+        self._calls[index] += 1
+        arguments = found["function"].pop("arguments")
+        begun = {"index": number, **found, "function": {**found["function"], "arguments": ""}}
+        parts = [begun, {"index": number, "function": {"arguments": arguments}}]
+        return "".join(self._choice(index, {"tool_calls": [part]}, None) for part in parts)
 
     def whole(self, choices: list[Choice], answering: Answering) -> dict[str, Any]:
         found = [
             {
                 "index": index,
-                "message": {"role": "assistant", "content": choice.end.text, "refusal": None},
+                "message": _message_json(choice.end),
                 "logprobs": _chat_logprobs(choice.logprobs) if self._logprobs else None,
                 "finish_reason": choice.end.finish_reason,
             }
             for index, choice in enumerate(choices)
         ]
-        usage = _usage(answering.prompt_tokens, [choice.end for choice in choices], self._choices)
-        return {**self._whole_head, "choices": found, "usage": usage}
-
-
-class CompletionRendering(_Chunks):
-    """Raw completions, with log-probabilities in the old shape."""
-
-    def __init__(self, head: Head, body: CompletionBody) -> None:
-        choices = body.n or 1
-        super().__init__(head.to_json("text_completion"), body.stream_options, choices)
-        self.stream = bool(body.stream)
-        self._logprobs = body.logprobs is not None
-        self._echo = [one if body.echo and isinstance(one, str) else "" for one in body.prompt for _ in range(choices)]
-        self._offsets: dict[int, int] = {}
-
-    def _choice(self, index: int, text: str, logprobs: Any, finish: str | None) -> dict[str, Any]:
-        return {"text": text, "index": index, "logprobs": logprobs, "finish_reason": finish}
-
-    def _old_logprobs(self, index: int, found: Sequence[TokenLogprob]) -> dict[str, Any] | None:
-        if not self._logprobs:
-            return None
-        offsets, at = [], self._offsets.get(index, 0)
-        for one in found:
-            offsets.append(at)
-            at += len(one.text)
-        self._offsets[index] = at
-        return {
-            "tokens": [one.text for one in found],
-            "token_logprobs": [one.logprob for one in found],
-            "top_logprobs": [{other.text: other.logprob for other in one.top} for one in found],
-            "text_offset": offsets,
-        }
-
-    def event(self, index: int, event: Piece | Generation) -> str:
-        echo, self._echo[index] = self._echo[index], ""
-        if isinstance(event, Generation):
-            self._ends.append(event)
-            return self.chunk(self._choice(index, echo, None, event.finish_reason))
-        if not (event.text or echo or (self._logprobs and event.logprobs)):
-            return ""
-        logprobs = self._old_logprobs(index, event.logprobs)
-        return self.chunk(self._choice(index, echo + event.text, logprobs, None))
-
-    def whole(self, choices: list[Choice], answering: Answering) -> dict[str, Any]:
-        found = [
-            self._choice(
-                index,
-                self._echo[index] + choice.end.text,
-                self._old_logprobs(index, choice.logprobs),
-                choice.end.finish_reason,
-            )
-            for index, choice in enumerate(choices)
-        ]
-        usage = _usage(answering.prompt_tokens, [choice.end for choice in choices], self._choices)
-        return {**self._head, "choices": found, "usage": usage}
+        told = usage(answering.prompt_tokens, [choice.end for choice in choices], self._choices)
+        return {**self._whole_head, "choices": found, "usage": told}

@@ -1,4 +1,4 @@
-"""One listening socket and the server behind it. Binds loopback addresses only, until there are keys."""
+"""One listening socket and the server behind it. Binds loopback addresses, and others only where a key is needed."""
 
 from __future__ import annotations
 
@@ -30,27 +30,39 @@ _PROBLEMS = {
 }
 
 
-def loopback(host: str) -> str:
-    """The address to bind for a host. Raises InputError for one that other machines could reach."""
+def address_of(host: str) -> str:
+    """The address that a host means. Raises InputError for a name: it is not looked up, that would ask the network."""
     address = "127.0.0.1" if host.lower() == "localhost" else host.strip("[]")
     try:
-        if ipaddress.ip_address(address).is_loopback:
-            return address
-    except ValueError:
-        pass  # a name: it is not looked up, since that would ask the network
-    raise InputError(
-        f"Serving on {host[:80]!r} needs a key; keys are not supported by this version yet.",
-        "Serve on 127.0.0.1, and reach it from elsewhere through an SSH tunnel.",
-    )
+        return str(ipaddress.ip_address(address))
+    except ValueError as error:
+        raise InputError(
+            f"{host[:80]!r} is not an address.", "Say a number such as 127.0.0.1 or 0.0.0.0; names are not looked up."
+        ) from error
 
 
-def bind(host: str, port: int) -> socket.socket:
-    """A bound socket; port 0 takes a free one.
+def is_public(host: str) -> bool:
+    """Whether other machines could reach it. Raises InputError for a name."""
+    return not ipaddress.ip_address(address_of(host)).is_loopback
 
-    Raises InputError for an address that is not loopback or a port out of range, before any socket exists;
+
+def loopback(host: str) -> str:
+    """The address of a host that is this machine. Raises InputError for one that other machines could reach."""
+    if is_public(host):
+        raise InputError(
+            f"Serving on {host[:80]!r} needs a key.",
+            "Make one with: linnet keys create NAME. Or serve on 127.0.0.1.",
+        )
+    return address_of(host)
+
+
+def bind(host: str, port: int, *, public: bool = False) -> socket.socket:
+    """A bound socket; port 0 takes a free one. `public` says that keys are asked for, so that any address will do.
+
+    Raises InputError for an address that is not loopback otherwise, or a port out of range, before any socket exists;
     LinnetError when the port is taken or cannot be had.
     """
-    address = loopback(host)
+    address = address_of(host) if public else loopback(host)
     if not 0 <= port <= 65535:
         raise InputError(f"Port {port} is not a port: it must be 0 to 65535.")
     family = socket.AF_INET6 if ":" in address else socket.AF_INET

@@ -1,18 +1,26 @@
-"""Tune: a base encoder and prepared examples become a trained classifier, merged and ready to be converted."""
+"""Tune: a base encoder and prepared examples become a classifier; a base decoder and chats an adapter or a model."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from linnet.core.errors import GateFailed, require
+from linnet.core.errors import GateFailed, InputError, Interrupted, require
 from linnet.core.events import Event, OnEvent, silent
-from linnet.core.files import check_space
+from linnet.core.files import canonical, check_space, sha256_bytes, write_bytes, write_json
 from linnet.core.records import Model
+from linnet.core.runs import REQUEST, logged
 from linnet.core.store import Step, Store
+from linnet.text.conversations import chat_lines
 from linnet.text.example_files import read_examples
 from linnet.training.recipe import Recipe
 
+if TYPE_CHECKING:
+    from linnet.training.decoder_data import DecoderData
+
+TRAIN, VALIDATION, REPORT, TEMPLATE = "train.jsonl", "validation.jsonl", "data_report.json", "template.jinja"
 MERGE_BOUND = 1e-3  # largest difference of any logit between adapter and merged model
 
 
@@ -69,3 +77,118 @@ def _merge_gate(name: str, difference: float) -> None:
             f"{name}: merging changed a logit by {difference:.2g}; at most {MERGE_BOUND:g} is allowed.",
             'The adapter is fine, the merge lost precision. Use methods = ["full"].',
         )
+
+
+@dataclass(frozen=True, slots=True)
+class DecoderJob:
+    """What a decoder is tuned with. `request` is kept beside the data, so that the run can be gone on with.
+
+    `before` is called when a training is about to begin, and not when its result is there already.
+    """
+
+    data: DecoderData
+    recipe: Recipe
+    request: dict[str, Any]
+    before: Callable[[], None] = lambda: None
+
+
+def check_base(base: Model) -> Path:
+    """The folder of a decoder that can be tuned. Raises InputError for every other model."""
+    if base.kind == "encoder":
+        raise InputError(f"{base.name} is an encoder: it gives no text.", "Train it as a classifier: linnet build.")
+    if base.format != "safetensors":
+        raise InputError(
+            f"{base.name} is {base.format}; a decoder is tuned from a safetensors folder.",
+            "Pull or import the model that the GGUF was made of.",
+        )
+    return Path(base.path)
+
+
+def tune_decoder(store: Store, base: Model, job: DecoderJob, on_event: OnEvent = silent) -> Step:
+    """Train a decoder on chats. The step holds `adapter/` for LoRA, else `model/`; both can be opened from step 0 on.
+
+    Beside them lie the rows, their report, the template and the curve (`log.jsonl`). An interrupted run goes on from
+    its last checkpoint to the same bits. Raises InputError for a base that cannot be tuned, DataError, GuardStopped,
+    Interrupted, GateFailed, DiskFull, EngineError.
+    """
+    data, recipe = job.data, job.recipe
+    folder = check_base(base)
+    rows = {TRAIN: chat_lines(data.train), VALIDATION: chat_lines(data.validation)}
+    hashes = {name: entry.sha256 for name, entry in base.files.items()}
+    inputs = {
+        "kind": "decoder",
+        "base": hashes,
+        "base_name": base.name,
+        **{name.partition(".")[0]: sha256_bytes(content) for name, content in rows.items()},
+        "template": sha256_bytes(data.template.source.encode()),
+        "recipe": recipe.to_json(),
+    }
+    name = f"{recipe.method} on {base.name}"
+
+    def work(place: Path) -> dict[str, Any]:
+        require("torch", "train")
+        _begin(job, place)
+        check_space(place, _need_bytes(base, recipe), f"Training {name}")
+        for file, content in rows.items():
+            write_bytes(place / file, content)
+        write_bytes(place / TEMPLATE, data.template.source.encode())
+        write_json(place / REPORT, data.report)
+        write_json(place / REQUEST, job.request)
+        try:
+            with logged(place, on_event) as tell:
+                facts = _train(folder, base, job, place, sha256_bytes(canonical(hashes)), tell)
+        except Interrupted as error:
+            error.hint = f"Go on from here with: linnet runs resume {place.name}"
+            raise
+        artefact = "adapter" if recipe.method == "lora" else "model"
+        made = {"kind": "decoder", "method": recipe.method, "base": base.name, "recipe": recipe.to_json()}
+        return {**facts, **made, "artefact": artefact, "template": data.template.name}
+
+    step = store.step("tune", inputs, work, on_event, label=name)
+    if not step.reused:
+        from linnet.training import checkpoints
+        from linnet.training.decoder import CHECKPOINTS
+
+        checkpoints.clear(step.folder / CHECKPOINTS)
+    return step
+
+
+def _begin(job: DecoderJob, place: Path) -> None:
+    """What may refuse the run refuses it before anything of it is there."""
+    try:
+        job.before()
+    except InputError:
+        if not any(place.iterdir()):
+            place.rmdir()
+        raise
+
+
+def _train(
+    folder: Path, base: Model, job: DecoderJob, place: Path, base_digest: str, on_event: OnEvent
+) -> dict[str, Any]:
+    from linnet.training import decoder_folder, quantized
+    from linnet.training.decoder import ADAPTER, train_decoder
+
+    model = quantized.load(folder, job.recipe)
+    train, validation = job.data.targets
+    template = job.data.template.source
+    whole = job.recipe.method == "full"
+    if whole and not (place / "model").exists():
+        decoder_folder.save(model, folder, place / "model", template)
+    tuned = train_decoder(
+        model, train, validation, job.recipe,
+        folder=place, base_name=base.name, base_digest=base_digest, original=folder,
+        on_event=on_event,
+    )  # fmt: skip
+    if whole:
+        decoder_folder.save(tuned.model, folder, place / "model", template)
+    else:
+        write_bytes(place / ADAPTER / decoder_folder.TEMPLATE, template.encode())
+    return tuned.facts
+
+
+def _need_bytes(base: Model, recipe: Recipe) -> int:
+    """Room for two checkpoints of weights, their average, the best ones and two moments, and for the model."""
+    stored = sum(entry.size_bytes for name, entry in base.files.items() if name.endswith(".safetensors"))
+    parameters = int(base.report.get("parameters") or stored // 2)
+    return stored // 5 if recipe.method == "lora" else 2 * 5 * 4 * parameters + stored

@@ -6,35 +6,71 @@ Every row becomes turns of a role and a text. Nothing is cut; a row that cannot 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from linnet.core.errors import DataError, did_you_mean, os_errors
+from pydantic import ValidationError
+
+from linnet.core.errors import CorruptFile, DataError, did_you_mean, os_errors
+from linnet.core.files import canonical
 from linnet.core.records import Record
 from linnet.core.task import fill_template, template_columns
-from linnet.formats.lines import Lines
-from linnet.formats.tables import read_table
+from linnet.formats.parsed import check_text
 
 ROLES = ("system", "user", "assistant", "tool")
-MESSAGES, LISTED = "messages", 10
-# Column names that say themselves what they are.
-KNOWN = (("prompt", "completion"), ("instruction", "output"), ("question", "answer"))
+LISTED = 10
+# The newer name of the same role.
+SAME_ROLE = {"developer": "system"}
+MESSAGE_KEYS = {"role", "content", "tool_calls", "tool_call_id", "name", "weight"}
+# Line ends to some programs, plain characters in JSON: escaped, so that a line is a line to everybody.
+_LINE_ENDS = {0x85: "\\u0085", 0x2028: "\\u2028", 0x2029: "\\u2029"}
+
+
+class ToolCall(Record):
+    """One call that an answer makes: a function's name and its arguments as an object."""
+
+    name: str
+    arguments: dict[str, Any]
+    id: str = ""
 
 
 class Turn(Record):
-    """One message of a chat."""
+    """One message of a chat. `learned` is False for an answer that is only read, not imitated (OpenAI's weight 0)."""
 
     role: Literal["system", "user", "assistant", "tool"]
     content: str
+    tool_calls: tuple[ToolCall, ...] = ()
+    tool_call_id: str = ""
+    name: str = ""
+    learned: bool = True
+
+    def message(self) -> dict[str, Any]:
+        """As a chat template reads it."""
+        found: dict[str, Any] = {"role": self.role, "content": self.content}
+        if self.tool_calls:
+            found["tool_calls"] = [
+                {"id": c.id, "type": "function", "function": {"name": c.name, "arguments": c.arguments}}
+                for c in self.tool_calls
+            ]
+        return found | {key: value for key in ("name", "tool_call_id") if (value := getattr(self, key))}
 
 
 class Chat(Record):
-    """The turns of one row. `row` is its line in the file it came from."""
+    """The turns of one row. `row` is its line in the file it came from; `tools` are the functions it may call.
+
+    A row of plain text has no turns: all of its `passage` is learned.
+    """
 
     turns: tuple[Turn, ...]
     row: int
+    tools: tuple[dict[str, Any], ...] = ()
+    passage: str = ""
+
+    @property
+    def has_tools(self) -> bool:
+        return bool(self.tools) or any(turn.tool_calls for turn in self.turns)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,18 +86,13 @@ class Columns:
 
 
 def read_chats(path: Path, columns: Columns | None = None) -> list[Chat]:
-    """The chats of a file: of a table by `columns`, else messages, else columns of a known name.
+    """The chats of a file: by `columns`, else in the format that is recognised.
 
     Raises NotFound, or DataError that names the file, the row and what to do.
     """
-    if columns is None and _has_messages(path):
-        chats = list(_read_messages(path))
-        if not chats:
-            raise DataError(f"{path}: the file holds nothing but blank lines.", "Put examples into it.")
-        return chats
-    table = read_table(path)
-    columns = columns or _known_columns(table.columns, path.name)
-    return chats_of_rows(table.rows, table.row_numbers, columns, path.name)
+    from linnet.text.conversation_formats import read_conversations
+
+    return list(read_conversations(path, columns=columns).chats)
 
 
 def chats_of_rows(rows: Sequence[Mapping[str, str]], numbers: Sequence[int], columns: Columns, name: str) -> list[Chat]:
@@ -102,73 +133,105 @@ def named(rows: Sequence[int]) -> str:
     return f"1 row ({listed}) has" if len(rows) == 1 else f"{len(rows):,} rows ({listed}{more}) have"
 
 
-def _known_columns(found: Sequence[str], name: str) -> Columns:
-    for question, answer in KNOWN:
-        if question in found and answer in found:
-            return Columns(question, answer)
-    raise DataError(
-        f"{name}: which column is the question and which the answer? It has {', '.join(map(repr, found))[:300]}.",
-        "Name them as input and output, or write prompt and completion, or messages, in each row.",
-    )
+def turns_of_messages(messages: Any, where: str) -> tuple[Turn, ...]:
+    """Turns from OpenAI's messages. Raises DataError, naming the message and the field, for what is none."""
+    if not isinstance(messages, list) or not messages:
+        raise DataError(f"{where}: messages must be a list with at least one message.", "Remove the row, or fill it.")
+    return tuple(_turn(message, f"{where}, message {number}") for number, message in enumerate(messages, 1))
 
 
-def _has_messages(path: Path) -> bool:
-    """Whether the first line is an object with a list of messages."""
-    if not path.is_file():
-        return False
-    with os_errors(path, "Reading"), path.open("rb") as handle:
-        for text in Lines(path, handle):
-            if text.strip():
-                try:
-                    value = json.loads(text)
-                except (ValueError, RecursionError):
-                    return False
-                return isinstance(value, dict) and isinstance(value.get(MESSAGES), list)
-    return False
+def checked_chat(turns: Sequence[Turn], row: int, where: str, tools: tuple[dict[str, Any], ...] = ()) -> Chat:
+    """A chat with something to learn. Raises DataError for one without an answer of the assistant."""
+    if not any(turn.role == "assistant" and turn.learned for turn in turns):
+        raise DataError(f"{where}: no message is an answer of the assistant to learn.", "Remove the row, or fill it.")
+    return Chat(turns=tuple(turns), row=row, tools=tools)
 
 
-def _read_messages(path: Path) -> Iterator[Chat]:
-    with os_errors(path, "Reading"), path.open("rb") as handle:
-        lines = Lines(path, handle)
-        for text in lines:
-            if text.strip():
-                yield chat_of_messages(_object(text, f"{path}, line {lines.number}"), lines.number, str(path))
-
-
-def _object(text: str, where: str) -> dict[str, Any]:
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{where}: not valid JSON: {error}.", "Each line must be one whole JSON object.") from error
-    if not isinstance(value, dict) or not isinstance(value.get(MESSAGES), list):
-        raise DataError(f'{where}: {{"messages": [...]}} is needed.', "Give every row the shape of the first one.")
-    if extra := sorted(set(value) - {MESSAGES}):
+def _turn(message: Any, where: str) -> Turn:
+    if not isinstance(message, dict) or "role" not in message:
+        raise DataError(f"{where}: role and content are needed.", 'Write {"role": "user", "content": "..."}.')
+    given = {key: value for key, value in message.items() if value is not None}
+    if extra := sorted(set(given) - MESSAGE_KEYS):
         raise DataError(
-            f"{where}: the key {extra[0][:80]!r} beside messages is not read by this version.",
-            "Remove it: nothing is passed over in silence.",
+            f"{where}: the key {extra[0][:80]!r} is not read by this version.",
+            "Remove it: nothing of a message is passed over in silence.",
         )
-    return value
+    role = SAME_ROLE.get(str(given.get("role")), given.get("role"))
+    if role not in ROLES:
+        raise DataError(f"{where}: the role {str(role)[:80]!r} is none of {', '.join(ROLES)}.")
+    calls = _tool_calls(given.get("tool_calls", []), where)
+    if calls and role != "assistant":
+        raise DataError(f"{where}: tool_calls belong to the assistant, not to the {role}.", "Correct the role.")
+    content = _content(given.get("content", "" if calls else None), where)
+    if role == "assistant" and not content.strip() and not calls:
+        raise DataError(f"{where}: the answer is empty.", "Remove the row, or fill it.")
+    weight = given.get("weight", 1)
+    if weight not in (0, 1) or ("weight" in given and role != "assistant"):
+        raise DataError(f"{where}: weight is 0 or 1, and only of the assistant.", "Correct it, or remove it.")
+    texts = {key: given.get(key, "") for key in ("tool_call_id", "name")}
+    if bad := [key for key, value in texts.items() if not isinstance(value, str)]:
+        raise DataError(f"{where}: {bad[0]} must be a text.")
+    return Turn(role=role, content=content, tool_calls=calls, learned=bool(weight), **texts)
 
 
-def chat_of_messages(value: Mapping[str, Any], row: int, name: str) -> Chat:
-    """A chat from OpenAI's messages. Raises DataError for anything but a role and a text in each."""
-    turns = []
-    for number, message in enumerate(value[MESSAGES], 1):
-        where = f"{name}, line {row}, message {number}"
-        if not isinstance(message, dict) or not {"role", "content"} <= set(message):
-            raise DataError(f"{where}: role and content are needed.", 'Write {"role": "user", "content": "..."}.')
-        if extra := sorted(set(message) - {"role", "content"}):
-            raise DataError(
-                f"{where}: the key {extra[0][:80]!r} is not read by this version.",
-                "Write a tool call as text in content, or remove the key.",
-            )
-        if message["role"] not in ROLES:
-            raise DataError(f"{where}: the role {str(message['role'])[:80]!r} is none of {', '.join(ROLES)}.")
-        if not isinstance(message["content"], str):
-            raise DataError(f"{where}: content must be a text.", "Lists of parts and null are not read yet.")
-        if message["role"] == "assistant" and not message["content"].strip():
-            raise DataError(f"{where}: the answer is empty.", "Remove the row, or fill it.")
-        turns.append(Turn(role=message["role"], content=message["content"]))
-    if not any(turn.role == "assistant" for turn in turns):
-        raise DataError(f"{name}, line {row}: no message is an answer of the assistant.", "Remove the row, or fill it.")
-    return Chat(turns=tuple(turns), row=row)
+def _content(content: Any, where: str) -> str:
+    """A text, or OpenAI's list of parts when all of them are texts."""
+    if isinstance(content, list) and content:
+        kinds = [part.get("type") if isinstance(part, dict) else None for part in content]
+        other = next((kind for kind in kinds if kind != "text"), None)
+        if other is None and all(kinds) and all(isinstance(part.get("text"), str) for part in content):
+            content = "".join(part["text"] for part in content)
+        else:
+            raise DataError(f"{where}: content has a part of type {str(other)[:80]!r}.", "Only texts are read.")
+    if not isinstance(content, str):
+        raise DataError(f"{where}: content must be a text.", "null is allowed only beside tool_calls.")
+    return check_text(content, where)
+
+
+def _tool_calls(calls: Any, where: str) -> tuple[ToolCall, ...]:
+    if not isinstance(calls, list):
+        raise DataError(f"{where}: tool_calls must be a list.")
+    made = []
+    for number, call in enumerate(calls, 1):
+        place = f"{where}, tool call {number}"
+        function = call.get("function") if isinstance(call, dict) else None
+        if not isinstance(function, dict):
+            raise DataError(f"{place}: function is needed.", 'Write {"function": {"name": "...", "arguments": "{}"}}.')
+        made.append(tool_call(function, place, str(call.get("id") or "")))
+    return tuple(made)
+
+
+def tool_call(function: Mapping[str, Any], where: str, id_: str = "") -> ToolCall:
+    """A call from its name and its arguments, which are an object or the JSON of one. Raises DataError."""
+    arguments = function.get("arguments", {})
+    if isinstance(arguments, str):
+        try:
+            arguments = json.loads(arguments)
+            canonical(arguments)
+        except (ValueError, RecursionError) as error:
+            raise DataError(f"{where}: arguments are not valid JSON: {error}.", "Correct them.") from error
+    if not isinstance(arguments, dict):
+        raise DataError(f"{where}: arguments must be a JSON object.", "Write {} for a call without any.")
+    name = function.get("name")
+    if not isinstance(name, str) or not name:
+        raise DataError(f"{where}: name must be a text.", "Name the function that is called.")
+    return ToolCall(name=name, arguments=arguments, id=id_)
+
+
+def chat_lines(chats: Sequence[Chat]) -> bytes:
+    """Chats as JSON Lines: the same chats are the same bytes."""
+    kept = (chat.model_dump(mode="json", exclude_defaults=True) for chat in chats)
+    return "".join(canonical(value).decode().translate(_LINE_ENDS) + "\n" for value in kept).encode()
+
+
+def read_chat_lines(path: Path) -> list[Chat]:
+    """What `chat_lines` made of chats. Raises NotFound, or CorruptFile with the line."""
+    with os_errors(path, "Reading"):
+        lines = path.read_bytes().split(b"\n")
+    chats = []
+    for number, line in enumerate(lines[:-1], 1):
+        try:
+            chats.append(Chat.model_validate_json(line))
+        except ValidationError as error:
+            raise CorruptFile(f"{path}, line {number}: this is no chat.", "Start the training again.") from error
+    return chats

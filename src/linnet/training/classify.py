@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from linnet.core.errors import InputError
 from linnet.core.events import OnEvent, silent
 from linnet.core.records import Example, Model
 from linnet.core.settings import threads
@@ -157,12 +158,14 @@ def train_classifier(
     `facts` holds speed, padding, history and, for LoRA, the largest difference between the logits of
     adapter and merged model. Raises EngineError, GuardStopped, Interrupted, DiskFull.
     """
+    if recipe.quantization != "none" or recipe.neftune_alpha:
+        raise InputError("quantization and neftune_alpha are for decoders; this trains an encoder.", "Leave them out.")
     torch.set_num_threads(threads())
     torch.manual_seed(recipe.seed)
     classifier = from_base(base, len(labels), recipe.seed)
     classifier.start_head_at(class_centres(classifier.eval(), train, len(labels)))
     if recipe.method == "lora":
-        classifier.backbone = lora.add(classifier.backbone, recipe.lora_rank, recipe.lora_alpha)
+        classifier.backbone = lora.add(classifier.backbone, recipe)
     else:
         classifier.backbone.get_input_embeddings().requires_grad_(False)
     job = _make_job(classifier, train, validation, recipe, digest)

@@ -1,7 +1,8 @@
 """Fine-tune a decoder on the answers of chats: all weights or LoRA, through the one loop.
 
-Weights are fp32 while they are trained; there is no dropout. Batches hold rows of like length, cut into parts of a
-bounded number of tokens; the loss is the mean over the targets of the whole batch, however it is cut.
+What is trained is fp32; a quantised base (training.quantized) stays as it is. There is no dropout. Batches hold rows
+of like length, cut into parts of a bounded number of tokens; the loss is the mean over the targets of the whole batch,
+however it is cut.
 """
 
 from __future__ import annotations
@@ -12,13 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from linnet.core.errors import DataError, GateFailed
+from linnet.core.errors import DataError, GateFailed, InputError
 from linnet.core.events import OnEvent, silent
 from linnet.core.files import canonical, sha256_bytes
 from linnet.core.settings import threads
-from linnet.training import lora
+from linnet.training import decoder_folder, lora, quantized
 from linnet.training.answers import (
     PART_TOKENS,
     Decoder,
@@ -33,6 +34,7 @@ from linnet.training.answers import (
 )
 from linnet.training.batching import epoch_batches, padding_share
 from linnet.training.loop import Group, Job, Progress, Trainer
+from linnet.training.noise import noisy
 from linnet.training.recipe import Recipe
 from linnet.training.targets import Targets
 
@@ -73,8 +75,14 @@ def _groups(model: nn.Module, recipe: Recipe) -> list[Group]:
 def make_job(
     decoder: Decoder, train: Rows, validation: Rows, recipe: Recipe, digest: str, objective: Objective = Objective()
 ) -> Job:
-    """The job for the loop. Validation is by the plain loss, whatever the objective is."""
+    """The job for the loop. Validation is by the plain loss, whatever the objective is, and without noise."""
     held = _cut(validation, range(len(validation)), objective.part_tokens)
+    embedding = decoder.model.get_input_embeddings()
+
+    def loss_of(batch: list[int]) -> Tensor:
+        chosen = parts(train.lengths, batch, objective.part_tokens)
+        with noisy(embedding, recipe.neftune_alpha, chosen, train.lengths):
+            return leave_gradients(decoder, [train.part(rows) for rows in chosen], objective.loss)
 
     def score() -> dict[str, float]:
         loss = mean_loss(decoder, held)
@@ -83,7 +91,7 @@ def make_job(
     return Job(
         groups=[group for group in _groups(decoder.model, recipe) if group.parameters],
         epoch_batches=lambda epoch: epoch_batches(train.lengths, recipe.batch_size, recipe.seed, epoch),
-        loss_of=lambda batch: leave_gradients(decoder, _cut(train, batch, objective.part_tokens), objective.loss),
+        loss_of=loss_of,
         score=score,
         name_of=lambda batch: ", ".join(str(train.numbers[i]) for i in batch),
         digest=digest,
@@ -106,18 +114,21 @@ def train_decoder(
     base_name: str,
     base_digest: str,
     objective: Objective = Objective(),
+    original: Path | None = None,
     on_event: OnEvent = silent,
 ) -> TunedDecoder:
-    """Train `model` (changed in place) and merge. With LoRA the adapter is left in `folder/adapter`.
+    """Train `model` (changed in place) and merge. With LoRA the adapter is in `folder/adapter`, from step 0 on.
 
-    `base_digest` names the weights that `model` starts with. Early stopping is by validation loss.
-    Raises DataError without validation rows, EngineError, GuardStopped, Interrupted, GateFailed, DiskFull.
+    `base_digest` names the weights that `model` starts with. Early stopping is by validation loss. `original` is the
+    folder of a quantised model's base: the adapter is merged into those weights. Raises DataError without validation
+    rows, InputError for a recipe that does not fit, EngineError, GuardStopped, Interrupted, GateFailed, DiskFull.
     """
-    if not validation.examples or not train.examples:
-        raise DataError("Training needs rows to learn from, and others to see when to stop.", "Give at least two rows.")
+    _check(model, train, validation, recipe, original)
     torch.set_num_threads(threads())
     torch.manual_seed(recipe.seed)
-    adapted = lora.add(model, recipe.lora_rank, recipe.lora_alpha) if recipe.method == "lora" else None
+    adapted = lora.add(model, recipe) if recipe.method == "lora" else None
+    if adapted is not None and not (folder / ADAPTER).exists():
+        lora.save(adapted, base_name, folder / ADAPTER)  # what a later stage opens can be opened before the long part
     decoder = Decoder(model)
     learned, held = Rows(train.examples), Rows(validation.examples)
     digest = job_digest(recipe, base_digest, train, validation)
@@ -133,8 +144,22 @@ def train_decoder(
         **_speed(learned, job, progress, objective.part_tokens),
     }
     if adapted is not None:
-        model, facts["merge_difference"] = _merge(adapted, held, base_name, folder, objective.part_tokens)
+        lora.save(adapted, base_name, folder / ADAPTER)
+        if recipe.quantization != "none" and original is not None:
+            facts["quantized_loss"] = job.score()["loss"]
+            adapted = lora.attach(decoder_folder.load(original), folder / ADAPTER)
+        model, merged = _merge(adapted, held, folder, objective.part_tokens)
+        facts |= merged
     return TunedDecoder(model.eval(), progress, facts)
+
+
+def _check(model: Any, train: Targets, validation: Targets, recipe: Recipe, original: Path | None) -> None:
+    if not validation.examples or not train.examples:
+        raise DataError("Training needs rows to learn from, and others to see when to stop.", "Give at least two rows.")
+    recipe.check()
+    quantized.check_loaded(model, recipe)
+    if recipe.quantization != "none" and original is None:
+        raise InputError("The folder of a quantised model's base is missing: what was learned is merged into it.")
 
 
 def _speed(rows: Rows, job: Job, progress: Progress, budget: int) -> dict[str, float]:
@@ -150,16 +175,16 @@ def _speed(rows: Rows, job: Job, progress: Progress, budget: int) -> dict[str, f
 
 
 @torch.no_grad()
-def _merge(adapted: nn.Module, held: Rows, base_name: str, folder: Path, budget: int) -> tuple[Any, float]:
-    """The merged model, and the largest difference of a logit at the first held-out targets."""
+def _merge(adapted: nn.Module, held: Rows, folder: Path, budget: int) -> tuple[Any, dict[str, float]]:
+    """The merged model, its validation loss, and the largest difference of a logit at the first held-out targets."""
     probe = held.part(parts(held.lengths, range(len(held)), budget)[-1][:8])
     before = target_logits(Decoder(adapted.get_base_model()), probe)
-    lora.save(adapted, base_name, folder / ADAPTER)
-    merged = lora.merge(adapted)
-    difference = float((target_logits(Decoder(merged), probe) - before).abs().max())
+    merged = Decoder(lora.merge(adapted))
+    difference = float((target_logits(merged, probe) - before).abs().max())
     if not difference <= MERGE_BOUND:
         raise GateFailed(
             f"Merging changed a logit by {difference:.3g}; at most {MERGE_BOUND:g} is allowed.",
             f"The adapter is in {folder / ADAPTER}. Lower the learning rate, or use the full method.",
         )
-    return merged, difference
+    loss = mean_loss(merged, _cut(held, range(len(held)), budget))
+    return merged.model, {"merge_difference": difference, "merged_loss": loss}

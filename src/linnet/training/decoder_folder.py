@@ -16,11 +16,11 @@ from safetensors.torch import save_file
 from torch import nn
 
 from linnet.core.errors import DiskFull, EngineError, os_errors
-from linnet.core.files import check_space, make_folder, publish_folder, read_json, write_json
+from linnet.core.files import check_space, make_folder, publish_folder, read_json, write_bytes, write_json
 from linnet.formats.hf_folder import read_folder
 from linnet.formats.model_check import check_text_model
 
-WEIGHTS = "model.safetensors"
+WEIGHTS, TEMPLATE = "model.safetensors", "chat_template.jinja"
 # Everything of the base that a loader reads beside the weights and the config.
 KEEP = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "vocab.json",
         "merges.txt", "vocab.txt", "chat_template.jinja", "chat_template.json", "generation_config.json")  # fmt: skip
@@ -72,12 +72,14 @@ def precision(folder: Path) -> torch.dtype:
     return PRECISIONS[stored]
 
 
-def save(model: nn.Module, base: Path, folder: Path) -> None:
+def save(model: nn.Module, base: Path, folder: Path, template: str = "", *, dtype: torch.dtype | None = None) -> None:
     """Write `model`, whole or not at all, as `folder`: weights in the precision of `base`, the rest from `base`.
+
+    `template` is a chat template that takes the place of the base's, `dtype` a precision that takes its place.
 
     Raises DiskFull, StoreError, ResourceMissing.
     """
-    dtype = precision(base)
+    dtype = dtype or precision(base)
     state: dict[str, torch.Tensor] = {}
     seen: set[int] = set()
     for name, tensor in model.state_dict().items():
@@ -94,6 +96,8 @@ def save(model: nn.Module, base: Path, folder: Path) -> None:
         except SafetensorError as error:
             raise _refused(folder, error) from error
         copy_beside(base, partial)
+        if template:
+            write_template(partial, template)
         publish_folder(partial, folder)
 
 
@@ -110,3 +114,12 @@ def copy_beside(base: Path, folder: Path) -> None:
     for name, path in read_folder(base).files.items():
         if name in KEEP or LICENCE.fullmatch(name):
             shutil.copyfile(path, folder / name)
+
+
+def write_template(folder: Path, template: str) -> None:
+    """Put a chat template where loaders look first; one inside tokenizer_config.json is taken out."""
+    write_bytes(folder / TEMPLATE, template.encode())
+    (folder / "chat_template.json").unlink(missing_ok=True)
+    settings = folder / "tokenizer_config.json"
+    if settings.is_file() and "chat_template" in (found := read_json(settings)):
+        write_json(settings, {key: value for key, value in found.items() if key != "chat_template"})

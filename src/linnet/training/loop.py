@@ -160,7 +160,8 @@ class Trainer:
         decay = min(self.recipe.ema, (1 + self.at.step) / (10 + self.at.step))
         with torch.no_grad():
             torch._foreach_lerp_(self.average, [p.detach() for p in self.parameters], 1 - decay)
-        self.on_event(Event("progress", "tune", self.recipe.method, self.at.step, self.steps))
+        told = {"loss": value, "gradient_norm": float(norm), "rate_share": share}
+        self.on_event(Event("progress", "tune", self.recipe.method, self.at.step, self.steps, told))
         failpoint("train.step")
 
     def _end_epoch(self, batches: int) -> bool:
@@ -180,7 +181,9 @@ class Trainer:
         self.at.loss_sum = 0.0
         self.at.epoch += 1
         text = f"{self.recipe.method}: epoch {self.at.epoch}/{self.recipe.epochs}, loss {entry['train_loss']:.3f}, "
-        self.on_event(Event("note", "tune", text + f"validation {scored['metric']:.4f}"))
+        text += f"validation loss {scored['loss']:.3f}"
+        text += "" if scored["metric"] == -scored["loss"] else f", metric {scored['metric']:.4f}"
+        self.on_event(Event("note", "tune", text, data={**entry, "step": self.at.step}))
         return self.at.epoch - 1 - self.at.best_epoch >= self.recipe.patience
 
     @torch.no_grad()
@@ -212,4 +215,6 @@ class Trainer:
             self.optimizer.state[parameter] = mine
         best = tuple(-math.inf if value is None else value for value in found.state["best"])
         self.at = Progress(**{**found.state, "best": best})
-        self.on_event(Event("note", "tune", f"{self.recipe.method}: going on from step {self.at.step} of {self.steps}"))
+        text = f"{self.recipe.method}: going on from step {self.at.step} of {self.steps}"
+        told = {"resumed_step": self.at.step, "resumed_epoch": self.at.epoch}
+        self.on_event(Event("note", "tune", text, data=told))

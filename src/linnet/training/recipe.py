@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from linnet.core.errors import InputError, did_you_mean
 from linnet.core.files import canonical, sha256_bytes
 from linnet.core.records import Record
+
+CHOICES = {"quantization": ("none", "nf4", "int8"), "compute_dtype": ("bfloat16", "float16", "float32")}
+MOST_NOISE = 100.0
 
 
 class Recipe(Record):
@@ -11,6 +17,11 @@ class Recipe(Record):
 
     `layer_decay` multiplies the rate once per layer downwards from the top; `ema` averages weights over steps
     (Polyak averaging); `clip` bounds the norm of the gradient.
+
+    LoRA: `use_rslora` scales by alpha / sqrt(rank) instead of alpha / rank (Kalajdzievski 2023), `use_dora` learns each
+    row's length by itself (Liu et al. 2024). `quantization` holds the frozen base in 4 bits ("nf4", Dettmers et al.
+    2023; `double_quantization` packs its scales too) or 8 ("int8"), computed in `compute_dtype`. `neftune_alpha` above
+    0 adds noise to the embeddings (Jain et al. 2023; they use 5 to 15). Raises InputError for a contradiction.
     """
 
     method: str
@@ -29,6 +40,36 @@ class Recipe(Record):
     lora_alpha: int = 16
     seed: int = 0
     max_tokens: int = 128
+    use_rslora: bool = True
+    use_dora: bool = False
+    quantization: str = "none"
+    double_quantization: bool = True
+    compute_dtype: str = "bfloat16"
+    neftune_alpha: float = 0.0
+
+    def model_post_init(self, _: Any) -> None:
+        self.check()
+
+    def check(self) -> None:
+        """Refuse values that mean nothing, also after `model_copy`, which checks nothing. Raises InputError."""
+        for name, known in CHOICES.items():
+            if (value := getattr(self, name)) not in known:
+                listed = ", ".join(known)
+                raise InputError(f"{name} is {value!r}.", f"Known: {listed}.{did_you_mean(str(value), list(known))}")
+        for name in ("lora_rank", "lora_alpha"):
+            if not getattr(self, name) >= 1:
+                raise InputError(f"{name} is {getattr(self, name)!r}: it must be at least 1.")
+        if not 0 <= self.neftune_alpha <= MOST_NOISE:
+            raise InputError(
+                f"neftune_alpha is {self.neftune_alpha!r}: it must be from 0, no noise, to {MOST_NOISE}.",
+                "5 is a usual value.",
+            )
+        for name, off in (("use_dora", False), ("quantization", "none")):
+            if self.method != "lora" and (value := getattr(self, name)) != off:
+                raise InputError(
+                    f"{name} is {value!r} and the method {self.method!r}: it is part of LoRA.",
+                    "Use the method lora, or leave it out.",
+                )
 
     def digest(self, *inputs: str) -> str:
         """The hash of this recipe over these inputs: what a checkpoint may be continued by."""

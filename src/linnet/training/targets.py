@@ -17,6 +17,7 @@ from linnet.core.errors import DataError, InputError, ModelFileError
 from linnet.engines.llama_prompt import ControlTokens
 from linnet.formats.template_render import ChatTemplate, folder_template
 from linnet.text.conversations import Chat, Turn, named
+from linnet.training.tool_targets import tool_answers
 
 ANSWER = "assistant"
 
@@ -116,16 +117,21 @@ class TargetEncoder:
         known = {token.content: token for token in added}
         return [known[text] for text in self._tokens.guarded]
 
+    @property
+    def control_texts(self) -> tuple[str, ...]:
+        """The letters of every control token."""
+        return tuple(self._tokens.guarded)
+
     @classmethod
-    def of_folder(cls, folder: Path) -> TargetEncoder:
-        """With the tokenizer and the chat template of a Hugging Face folder."""
+    def of_folder(cls, folder: Path, source: str = "") -> TargetEncoder:
+        """With the tokenizer and the chat template of a Hugging Face folder, or another template's `source`."""
         from linnet.formats.hf_folder import read_folder
 
         found = read_folder(folder)
         if "tokenizer.json" not in found.files:
             raise ModelFileError("tokenizer.json", f"{folder} has no tokenizer.json.", "Take a folder that has one.")
         adds = found.json("tokenizer_config.json").get("add_bos_token")
-        template = folder_template(folder)
+        template = folder_template(folder, source)
         return cls(found.files["tokenizer.json"], template, adds_bos=adds if isinstance(adds, bool) else None)
 
     def encode(self, chats: Sequence[Chat], max_tokens: int, *, drop_long: bool = False) -> Targets:
@@ -137,7 +143,7 @@ class TargetEncoder:
         long = tuple(e.row for e in made if len(e.ids) > max_tokens)
         if long and not drop_long:
             raise DataError(
-                f"{named(long)} more than {max_tokens} tokens.",
+                f"{named(long)} more than {max_tokens} tokens, the longest {max(len(e.ids) for e in made):,}.",
                 "Nothing is cut: raise the limit if the model allows it, shorten them, or leave them out by choice.",
             )
         kept = tuple(e for e in made if len(e.ids) <= max_tokens)
@@ -148,29 +154,50 @@ class TargetEncoder:
     def example(self, chat: Chat) -> TargetExample:
         """One chat with its mask."""
         try:
-            frame = self._frame(chat.turns)
-            rendered = self.template.render(_pairs(chat.turns))
-            contents = _place(rendered, frame, chat.turns)
+            if chat.passage:
+                pieces, spelled = self._passage(chat.passage), chat.passage
+            else:
+                pieces, spelled = self._chat(chat), "\n".join(turn.content for turn in chat.turns)
         except InputError as error:
             raise DataError(f"Row {chat.row}: {error.message}", error.hint) from error
-        pieces: list[Piece] = []
-        at = 0
-        for index, (start, end) in enumerate(contents):
-            if index in frame.starts:
-                behind = start - len(frame.fixed[index])
-                begin, stop = behind + frame.starts[index], end + frame.ends[index]
-                pieces += self._pieces(rendered, at, begin, contents, is_target=False)
-                pieces += self._pieces(rendered, begin, stop, contents, is_target=True)
-                at = stop
-        pieces += self._pieces(rendered, at, len(rendered), contents, is_target=False)
-        found = TargetExample(
-            chat.row,
-            tuple(self._with_bos(pieces)),
-            guarded=any(token in turn.content for turn in chat.turns for token in self._tokens.guarded),
-        )
+        guarded = any(token in spelled for token in self._tokens.guarded)
+        found = TargetExample(chat.row, tuple(self._with_bos(pieces)), guarded=guarded)
         if not found.target_count:
             raise DataError(f"Row {chat.row}: no token of it is to be learned.", "Remove the row, or fill its answer.")
         return found
+
+    def _chat(self, chat: Chat) -> list[Piece]:
+        contents: Sequence[tuple[int, int]] = ()
+        if chat.has_tools:
+            rendered, answers = tool_answers(self.template, chat, self._control_end, self._tokens.guarded)
+        else:
+            frame = self._frame(chat.turns)
+            rendered = self.template.render(_pairs(chat.turns))
+            contents = _place(rendered, frame, chat.turns)
+            answers = [
+                (start - len(frame.fixed[i]) + frame.starts[i], end + frame.ends[i])
+                for i, (start, end) in enumerate(contents)
+                if i in frame.starts and chat.turns[i].learned
+            ]
+        pieces: list[Piece] = []
+        at = 0
+        for begin, stop in answers:
+            pieces += self._pieces(rendered, at, begin, contents, is_target=False)
+            pieces += self._pieces(rendered, begin, stop, contents, is_target=True)
+            at = stop
+        return pieces + self._pieces(rendered, at, len(rendered), contents, is_target=False)
+
+    def _passage(self, text: str) -> list[Piece]:
+        """Plain text, all of it learned, and the model's end token behind it."""
+        end = self.template.tokens.get("eos_token", "")
+        token = self._tokenizer.token_to_id(end) if end else None
+        closing = [] if token is None else [Piece(end, (token,), is_target=True, is_control=True)]
+        return self._pieces(text, 0, len(text), [(0, len(text))], is_target=True) + closing
+
+    def _control_end(self, text: str, start: int) -> int:
+        """Where the last control token behind `start` ends; -1 where there is none."""
+        found = list(self._pattern.finditer(text, start))
+        return found[-1].start() + len(_bare(found[-1].group(), self._tokens.guarded)) if found else -1
 
     def prompt_ids(self, turns: Sequence[Turn]) -> list[int]:
         """What a model is asked: turns and the template's beginning of an answer. The ids that training saw."""

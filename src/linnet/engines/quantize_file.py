@@ -1,0 +1,89 @@
+"""A GGUF of another type from a GGUF or a Hugging Face folder: the front of the streaming pass, for stages.
+
+GGUF to GGUF runs in this process. A folder is read by llama.cpp's conversion code, in a child of its own.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from linnet.core import errors
+from linnet.core.errors import EngineError, LinnetError, ModelFileError
+from linnet.core.events import Event, OnEvent, silent
+from linnet.core.files import check_space, read_json
+from linnet.engines.gguf_quantize import Quantized, Recipe, gguf_source, plan, write
+
+CHILD = "linnet.engines.quantize_main"
+DEADLINE_S, SECONDS_PER_GB = 1200, 1200  # the smallest types take 20 times as long as the large ones
+_PASSED = ("InputError", "DiskFull", "ResourceMissing", "StoreError", "NotFound")
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What a person asked for. `mixture` as mixtures.parse gives it."""
+
+    mixture: str
+    pure: bool = False
+    imatrix: Path | None = None
+    requantize: bool = False
+    threads: int = 1
+
+
+def from_gguf(source: Path, target: Path, wish: Wish, on_event: OnEvent = silent) -> Quantized:
+    """Write `target` whole and synced, from a GGUF or the first part of a set.
+
+    Raises InputError, ModelFileError (naming the tensor), DiskFull before a byte is written.
+    """
+    from linnet.formats.imatrix import read_imatrix
+
+    importance = read_imatrix(wish.imatrix) if wish.imatrix else None
+    name = wish.imatrix.name if wish.imatrix else ""
+    recipe = Recipe(wish.mixture, wish.pure, importance, name, wish.requantize, wish.threads)
+    with gguf_source(source) as opened:
+        made = plan(opened, recipe)
+        check_space(target.parent, made.size_bytes, f"Writing {target.name}")
+
+        def tell(done: int, total: int, tensor: str) -> None:
+            on_event(Event("progress", "quantize", tensor, done=done // 10**6, total=-(-total // 10**6)))
+
+        with errors.os_errors(target, "Writing"), target.open("wb") as handle:
+            write(made, handle, tell)
+            handle.flush()
+            os.fsync(handle.fileno())
+    return made.summary()
+
+
+def from_folder(folder: Path, target: Path | None, wish: Wish, scratch: Path) -> tuple[Quantized, str]:
+    """Write `target` from a Hugging Face folder in one pass, and say which architecture GGUF calls it.
+
+    Without a target nothing is written: names, shapes, tokenizer and types are gone through. Raises as `from_gguf`,
+    and EngineError for an architecture or tokenizer that llama.cpp does not know.
+    """
+    from linnet.engines.convert import run_child, tools_folder
+    from linnet.formats.model_check import check_model
+
+    report = check_model(folder)
+    summary = scratch / "summary.json"
+    job: dict[str, Any] = {
+        "tools": str(tools_folder()), "folder": str(folder), "scratch": str(scratch), "summary": str(summary),
+        "target": str(target or ""), "mixture": wish.mixture, "pure": wish.pure, "threads": wish.threads,
+        "imatrix": str(wish.imatrix.absolute()) if wish.imatrix else "",
+        "imatrix_name": wish.imatrix.name if wish.imatrix else "", "parent": os.getpid(),
+    }  # fmt: skip
+    run_child(CHILD, job, scratch, DEADLINE_S + SECONDS_PER_GB * report.file_bytes / 1e9)
+    found = read_json(summary)
+    if "error" in found:
+        raise _raised(**found["error"])
+    architecture = str(found.pop("architecture"))
+    return Quantized.model_validate(found), architecture
+
+
+def _raised(kind: str, message: str, hint: str) -> LinnetError:
+    """The child's error as this process would have raised it."""
+    if kind == "ModelFileError":
+        return ModelFileError("tensor", message, hint)
+    made: LinnetError = getattr(errors, kind)(message, hint) if kind in _PASSED else EngineError(message, hint)
+    return made

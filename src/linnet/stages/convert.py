@@ -1,0 +1,269 @@
+"""Convert: a decoder from a Hugging Face folder or a GGUF to a GGUF of any type, proven before it gets its name.
+
+One pass, no file on the way. Also says beforehand whether a model will convert, and why not.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from linnet.core import settings
+from linnet.core.blobs import blob_file, publish_blob, writing_blobs
+from linnet.core.errors import EngineError, InputError, LinnetError, os_errors
+from linnet.core.events import Event, OnEvent, silent
+from linnet.core.failpoints import failpoint
+from linnet.core.files import fsync_folder, make_folder, sha256_bytes, sha256_file
+from linnet.core.models import check_free, lease, stamp, write_manifest
+from linnet.core.names import split_tag, to_name
+from linnet.core.records import Manifest, Model, Provenance, Record
+from linnet.core.store import Store
+from linnet.engines.gguf_quantize import Quantized
+from linnet.engines.quantize_gate import Gate
+from linnet.formats.builtin import RUNNABLE
+from linnet.formats.model_check import check_model
+from linnet.formats.model_facts import bare_stem, facts_of
+from linnet.formats.resolve import looks_like_path, resolve_model, stated_licence
+
+if TYPE_CHECKING:
+    from linnet.engines.quantize_file import Wish
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What a person may say besides the model and the type. `out`: a file ending in .gguf, or a name for the store.
+
+    pure: every matrix this one type. requantize: accept a source that is quantised already. threads: 0 for all.
+    """
+
+    out: str = ""
+    imatrix: Path | None = None
+    pure: bool = False
+    requantize: bool = False
+    threads: int = 0
+
+
+class Converted(Record):
+    """What was made: `name` in the store, or `path` of the file; the types in it, and what the gate measured."""
+
+    source: str
+    name: str = ""
+    path: str
+    sha256: str = ""
+    quantized: Quantized
+    gate: Gate
+    seconds: float
+
+
+class Possible(Record):
+    """Whether a model can be converted. `problem` is empty where it can; each step that was gone through is named."""
+
+    source: str
+    possible: bool
+    architecture: str = ""
+    passed: tuple[str, ...] = ()
+    problem: str = ""
+    hint: str = ""
+    quantized: Quantized | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where the result goes: a file, or a name of the store; and the folder in which it grows."""
+
+    file: Path | None
+    name: str
+    scratch: Path
+
+    @property
+    def shown(self) -> str:
+        return str(self.file) if self.file else self.name
+
+
+def convert(store: Store, model: str, kind: str, options: Options = Options(), on_event: OnEvent = silent) -> Converted:
+    """Write the model as `kind`: a mixture of llama.cpp's such as Q4_K_M, or a plain type such as F16.
+
+    Before the file gets its name it is loaded, its tokens are compared with the source's tokenizer, and its
+    predictions with the source's. Raises InputError, ModelFileError for a weight that is NaN or infinite (named),
+    GateFailed, EngineError for what llama.cpp does not know, DiskFull before writing, StoreBusy.
+    """
+    from linnet.engines.mixtures import parse
+    from linnet.engines.quantize_file import Wish
+
+    mixture = parse(kind, pure=options.pure)
+    threads = options.threads or settings.threads()
+    wish = Wish(mixture, options.pure, options.imatrix, options.requantize, threads)
+    source = _source(store, model, mixture)
+    place = _place(store, source, model, mixture, options.out)
+    started = time.monotonic()
+    with lease(store, source), _alone(store, place, on_event):
+        on_event(Event("start", "convert", f"{source.name} to {mixture}"))
+        partial = place.scratch / "model.gguf"
+        made = _written(source, partial, wish, on_event)
+        _tell(made, on_event)
+        on_event(Event("progress", "convert", "comparing with the source"))
+        gate = _gate(source, partial, wish)
+        if gate.note:
+            on_event(Event("warning", "convert", gate.note))
+        path, sha256 = _named(store, source, place, partial)
+    on_event(Event("done", "convert", place.shown, data={"seconds": time.monotonic() - started}))
+    return Converted(
+        source=source.name,
+        name="" if place.file else place.name,
+        path=str(path),
+        sha256=sha256,
+        quantized=made,
+        gate=gate,
+        seconds=round(time.monotonic() - started, 3),
+    )
+
+
+def check_convert(store: Store, model: str, kind: str = "F16", options: Options = Options()) -> Possible:
+    """Whether `convert` would get to the gate: files, architecture, tensors, tokenizer, types. Writes nothing.
+
+    What only weights can tell (NaN, the gate) is not known before. Raises InputError and NotFound for the name itself.
+    """
+    from linnet.engines.gguf_quantize import Recipe, gguf_source, plan
+    from linnet.engines.mixtures import parse
+    from linnet.engines.quant_kernels import ready
+    from linnet.engines.quantize_file import Wish, from_folder
+    from linnet.formats.imatrix import read_imatrix
+
+    mixture = parse(kind, pure=options.pure)
+    passed, architecture = ["type"], ""
+    try:
+        source = _source(store, model, mixture)
+        passed.append("files")
+        if source.format == "gguf":
+            importance = read_imatrix(options.imatrix) if options.imatrix else None
+            with gguf_source(Path(source.path)) as opened:
+                recipe = Recipe(mixture, options.pure, importance, requantize=options.requantize)
+                summary, architecture = plan(opened, recipe).summary(), opened.facts.architecture
+        else:
+            wish = Wish(mixture, options.pure, options.imatrix)
+            with tempfile.TemporaryDirectory(prefix="linnet-check-") as scratch:
+                summary, architecture = from_folder(Path(source.path), None, wish, Path(scratch))
+        passed += ["architecture", "tensors", "tokenizer", "types"]
+        for name in summary.types:
+            if name not in ("F32", "F16", "BF16") and not name.startswith("IQ"):  # whose tables take a minute
+                ready(name)
+        passed.append("kernels")
+    except LinnetError as error:
+        return Possible(
+            source=model,
+            possible=False,
+            architecture=architecture,
+            passed=tuple(passed),
+            problem=error.message,
+            hint=error.hint,
+        )
+    return Possible(source=model, possible=True, architecture=architecture, passed=tuple(passed), quantized=summary)
+
+
+def _source(store: Store, model: str, mixture: str) -> Model:
+    name = model
+    if model in RUNNABLE.values():
+        raise InputError(f"{model} is quantised already.", f"Start from its weights: {model.rpartition(':')[0]}")
+    found = resolve_model(store, name)
+    if found.kind == "encoder":
+        hint = "`linnet build` makes its int8 form; GGUF is for models that write text."
+        raise InputError(f"{model} is an encoder; {mixture} is a type of GGUF decoders.", hint)
+    return found
+
+
+def _place(store: Store, source: Model, model: str, mixture: str, out: str) -> _Place:
+    """The file or name that `out` means; by default a tag of the source's name, or a file in this folder."""
+    if not out:
+        stem = bare_stem(Path(source.path).name) if looks_like_path(model) or not source.digest else ""
+        out = f"{stem}-{mixture}.gguf" if stem else f"{source.name.partition(':')[0]}:{to_name(mixture)}"
+    if out.endswith(".gguf") or looks_like_path(out):
+        file = Path(out).expanduser().absolute()
+        if file.suffix != ".gguf":
+            raise InputError(f"{out}: a file's name ends in .gguf.", "Or give a name for the store, without a slash.")
+        if not file.parent.is_dir():
+            raise InputError(f"{file.parent} is no folder.", "Make it first, or choose another place with --out.")
+        return _Place(file, "", file.parent / f".{file.name}.partial")
+    name, tag = split_tag(out)
+    full = f"{name}:{tag or to_name(mixture)}"
+    return _Place(None, full, store.path("scratch", sha256_bytes(full.encode())[:32]))
+
+
+@contextmanager
+def _alone(store: Store, place: _Place, on_event: OnEvent) -> Iterator[None]:
+    """Be the one that writes this result, in an empty folder; what a killed run left there goes first."""
+    key = sha256_bytes(place.shown.encode())[:32]
+    with store.locked(f"convert/{key}", place.shown, on_event), os_errors(place.scratch, "Writing"):
+        if place.file and place.file.exists():
+            raise InputError(f"{place.file} exists.", "Remove it, or choose another name with --out.")
+        shutil.rmtree(place.scratch, ignore_errors=True)
+        make_folder(place.scratch)
+        try:
+            yield
+        finally:
+            shutil.rmtree(place.scratch, ignore_errors=True)
+
+
+def _written(source: Model, partial: Path, wish: Wish, on_event: OnEvent) -> Quantized:
+    from linnet.engines.quantize_file import from_folder, from_gguf
+
+    if source.format == "gguf":
+        return from_gguf(Path(source.path), partial, wish, on_event)
+    return from_folder(Path(source.path), partial, wish, partial.parent)[0]
+
+
+def _tell(made: Quantized, on_event: OnEvent) -> None:
+    """What is not as the type's name promises."""
+    if made.fallbacks:
+        first = made.fallbacks[0]
+        text = f"{len(made.fallbacks)} tensors got a larger type, as blocks of 256 do not divide their rows: {first}"
+        on_event(Event("warning", "convert", text, data={"fallbacks": made.fallbacks}))
+    if made.unguided:
+        text = f"the importance matrix does not name {len(made.unguided)} matrices, such as {made.unguided[0]}"
+        on_event(Event("warning", "convert", text, data={"unguided": made.unguided}))
+
+
+def _gate(source: Model, partial: Path, wish: Wish) -> Gate:
+    from linnet.engines.quantize_gate import against_folder, against_gguf
+
+    report = check_model(partial)
+    if source.format == "gguf":
+        return against_gguf(Path(source.path), partial, wish.mixture, wish.threads)
+    try:
+        return against_folder(Path(source.path), partial, wish.mixture, report.parameters or 0, wish.threads)
+    except EngineError as error:
+        raise EngineError(f"{source.name} was converted, but cannot be proven: {error.message}", error.hint) from error
+
+
+def _named(store: Store, source: Model, place: _Place, partial: Path) -> tuple[Path, str]:
+    """Give the finished file its name: renamed, or made a model of the store."""
+    if place.file:
+        failpoint("convert.publish")
+        partial.replace(place.file)
+        fsync_folder(place.file.parent)
+        return place.file, ""
+    sha256 = sha256_file(partial)
+    report = check_model(partial)
+    name, tag = split_tag(place.name)
+    entry = f"{name}-{tag}.gguf"
+    with writing_blobs(store):
+        blob = publish_blob(store, partial, sha256)
+        manifest = Manifest(
+            name=name,
+            tag=tag or "latest",
+            entry=entry,
+            files={entry: blob_file(store, sha256)},
+            licence=source.licence if source.licence != "unknown" else stated_licence(report, blob),
+            provenance=Provenance(source=f"converted from {source.name}", quant=report.quantisation_name or ""),
+            created=stamp(),
+            **facts_of(report, None, source.name),
+        )
+        with store.locked(f"models/{name}", place.name):
+            check_free(store, manifest)
+            write_manifest(store, manifest)
+    return blob, sha256

@@ -1,0 +1,126 @@
+"""Rows whose values may be lists and objects, as chats have them: CSV, JSON Lines, JSON and Parquet.
+
+Every row is numbered as its file counts: lines, items of an array, or rows. Knows nothing of what a row means.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from linnet.core.errors import DataError, os_errors
+from linnet.core.files import sha256_file
+from linnet.formats.json_rows import MAX_JSON_BYTES, parse_nested
+from linnet.formats.lines import BOM, Lines, decode
+from linnet.formats.parquet import read_nested_parquet
+from linnet.formats.parsed import check_text
+from linnet.formats.tables import read_table, table_format
+
+
+class Number(float):
+    """A number with a point, and how it was written."""
+
+    written: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RawRows:
+    """The rows of a file. `unit` is what `numbers` count: line, item or row."""
+
+    path: Path
+    format: str
+    unit: str
+    rows: list[dict[str, Any]]
+    numbers: list[int]
+    sha256: str
+    notes: list[str] = field(default_factory=list)
+
+    def where(self, index: int) -> str:
+        """'a.jsonl, line 7', for messages."""
+        return f"{self.path.name}, {self.unit} {self.numbers[index]}"
+
+
+def read_rows(path: Path) -> RawRows:
+    """Every row of a file. Raises NotFound, or DataError that names the file and the row; ResourceMissing."""
+    kind = table_format(path)
+    if kind in ("csv", "tsv"):
+        table = read_table(path)
+        return RawRows(path, table.format, "line", list(table.rows), table.row_numbers, table.sha256, table.notes)
+    notes: list[str] = []
+    if kind == "jsonl":
+        rows, numbers = _json_lines(path, notes)
+    else:
+        rows = read_nested_parquet(path) if kind == "parquet" else _json_array(path, notes)
+        numbers = list(range(1, len(rows) + 1))
+    if not rows:
+        raise DataError(f"{path}: the file holds no rows.", "Put examples into it.")
+    unit = {"jsonl": "line", "json": "item"}.get(kind, "row")
+    return RawRows(path, kind, unit, rows, numbers, sha256_file(path), notes)
+
+
+def text_of(value: Any, where: str) -> str:
+    """A value as a text: as it was written; lists and objects as JSON. Raises DataError for what has no text."""
+    if isinstance(value, str):
+        return check_text(value, where)
+    if isinstance(value, Number):
+        return value.written
+    if value is None:
+        return ""
+    try:
+        return json.dumps(value, ensure_ascii=False, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"{where}: {type(value).__name__} cannot be written as text.", "Write it as text.") from error
+
+
+def parsed_if_text(value: Any, where: str) -> Any:
+    """A list or object that a table holds as JSON text. Raises DataError for a text that is none."""
+    return parse_nested(value, where) if isinstance(value, str) else value
+
+
+def _number(text: str) -> Number:
+    found = Number(text)
+    if not math.isfinite(found):
+        raise ValueError(f"the number {text[:40]} is too large")
+    found.written = text
+    return found
+
+
+def _json_lines(path: Path, notes: list[str]) -> tuple[list[dict[str, Any]], list[int]]:
+    rows, numbers, blank = [], [], 0
+    with os_errors(path, "Reading"), path.open("rb") as handle:
+        lines = Lines(path, handle)
+        for text in lines:
+            if not text.strip():
+                blank += 1
+                continue
+            where = f"{path.name}, line {lines.number}"
+            rows.append(_object(parse_nested(text, where, _number), where))
+            numbers.append(lines.number)
+    if blank:
+        notes.append(f"{blank} blank {'line' if blank == 1 else 'lines'} passed over")
+    return rows, numbers
+
+
+def _json_array(path: Path, notes: list[str]) -> list[dict[str, Any]]:
+    with os_errors(path, "Reading"):
+        if path.stat().st_size > MAX_JSON_BYTES:
+            raise DataError(f"{path}: a JSON file over {MAX_JSON_BYTES >> 20} MiB.", "Write it as JSON Lines instead.")
+        data = path.read_bytes()
+    body = data.removeprefix(BOM)
+    value = parse_nested(decode(body, path, 1, len(data) - len(body)), path.name, _number)
+    if isinstance(value, dict) and isinstance(value.get("data"), list):
+        if others := [key for key in value if key != "data"]:
+            notes.append(f'keys beside "data" passed over: {", ".join(others)[:200]}')
+        value = value["data"]
+    if not isinstance(value, list):
+        raise DataError(f"{path}: the JSON is no array of objects.", "Write [{...}, {...}], or one object a line.")
+    return [_object(item, f"{path.name}, item {number}") for number, item in enumerate(value, 1)]
+
+
+def _object(value: Any, where: str) -> dict[str, Any]:
+    if not isinstance(value, dict) or not value:
+        raise DataError(f"{where}: each row must be a JSON object with keys.", "Correct the row, or remove it.")
+    return value

@@ -1,0 +1,122 @@
+"""An adapter added into its base, in the base's own precision, and the proof that it says the same as before.
+
+Two steps are measured at held-out targets: adding in fp32, and rounding to what the base is stored as.
+"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from linnet.core.errors import GateFailed
+from linnet.core.settings import threads
+from linnet.training import decoder_folder, lora
+from linnet.training.answers import PART_TOKENS, Decoder, Part, Rows, parts, target_logits
+from linnet.training.targets import Targets
+
+ADD_BOUND = 1e-3  # largest difference of any logit in fp32
+# The least share of held-out targets at which adapter and merged model give the same likeliest token.
+AGREEMENT = {torch.float32: 0.999, torch.bfloat16: 0.95, torch.float16: 0.98}
+PROBES = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """A held-out row: its ids, the positions whose next token was learned, and the merged model's logits there.
+
+    `logits` has shape (positions, vocabulary).
+    """
+
+    ids: tuple[int, ...]
+    positions: tuple[int, ...]
+    logits: NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Merged:
+    """What merging measured: its gates, and probes for whoever converts the model next."""
+
+    gates: list[dict[str, Any]]
+    probes: list[Probe]
+
+
+def merge_adapter(base: Path, adapter: Path, held: Targets, target: Path, template: str) -> Merged:
+    """Write base plus adapter as the folder `target`, in the base's precision, with `template`.
+
+    Raises EngineError for an adapter of another model, NotFound, GateFailed, DiskFull.
+    """
+    torch.set_num_threads(threads())
+    made = _probes(held)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # PEFT looks for the base at the place where its name would be
+        adapted: Any = lora.attach(decoder_folder.load(base), adapter)
+    before = _logits(adapted.get_base_model(), made)
+    merged = lora.merge(adapted)
+    difference = float((_logits(merged, made) - before).abs().max())
+    if not difference <= ADD_BOUND:
+        raise GateFailed(
+            f"Merging changed a logit by {difference:.3g}; at most {ADD_BOUND:g} is allowed.",
+            f"The adapter in {adapter} is unchanged and can be used as it is.",
+        )
+    decoder_folder.save(merged, base, target, template)
+    del adapted, merged
+    model = decoder_folder.load(target)
+    after = _logits(model, made)
+    gates = [
+        gate("adapter = merged, fp32", f"largest logit difference <= {ADD_BOUND:g}", f"{difference:.1e}"),
+        _rounded(before, after, decoder_folder.precision(base)),
+    ]
+    return Merged(gates, _cut(held, model))
+
+
+def copied(model: Path, held: Targets) -> Merged:
+    """Probes of a model that needs no merging."""
+    torch.set_num_threads(threads())
+    return Merged([], _cut(held, decoder_folder.load(model)))
+
+
+def gate(name: str, bound: str, measured: str) -> dict[str, Any]:
+    """A passed gate, as reports show it."""
+    return {"name": name, "bound": bound, "measured": measured, "passed": True}
+
+
+def _rounded(before: torch.Tensor, after: torch.Tensor, dtype: torch.dtype) -> dict[str, Any]:
+    name, least = str(dtype).removeprefix("torch."), AGREEMENT[dtype]
+    agreement = float((before.argmax(1) == after.argmax(1)).float().mean())
+    difference = float((before - after).abs().max())
+    if not agreement >= least:
+        raise GateFailed(
+            f"Stored as {name}, the merged model gives another likeliest token at {1 - agreement:.1%} of "
+            f"{len(before)} held-out places; at most {1 - least:.1%} is allowed.",
+            "The adapter is fine, the base's precision is too coarse for it. Use the adapter as it is.",
+        )
+    measured = f"{agreement:.1%} of {len(before)} tokens the same, largest logit difference {difference:.2g}"
+    return gate(f"adapter = merged, stored as {name}", f">= {least:.1%} of tokens the same", measured)
+
+
+def _probes(held: Targets) -> list[Part]:
+    rows = Rows(held.examples[:PROBES])
+    return [rows.part(chosen) for chosen in parts(rows.lengths, range(len(rows)), PART_TOKENS)]
+
+
+def _logits(model: Any, made: list[Part]) -> torch.Tensor:
+    decoder = Decoder(model)
+    return torch.cat([target_logits(decoder, part) for part in made])
+
+
+def _cut(held: Targets, model: Any) -> list[Probe]:
+    """Row by row, as an engine reads them."""
+    rows = Rows(held.examples[:PROBES])
+    decoder = Decoder(model)
+    found = []
+    for index in range(len(rows)):
+        positions = tuple(i - 1 for i in rows.targets[index])
+        logits = target_logits(decoder, rows.part([index])).numpy()
+        found.append(Probe(tuple(rows.ids[index][:-1]), positions, logits))
+    return found

@@ -1,0 +1,94 @@
+"""From a base, a number of rows and what the user chose to the recipe of a decoder, with a reason for each number."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from linnet.core.errors import InputError
+from linnet.training.recipe import Recipe, decoder_recipe
+
+METHODS = ("lora", "full")
+FULL_UP_TO = 50_000_000  # weights: below, every one of them is trained on any machine in the time of an adapter
+MOST_TOKENS = 2048
+LIMITS = {"lora_rank": (1, 1024), "lora_alpha": (1, 4096), "epochs": (1, 1000), "batch_size": (1, 4096)}
+EXTRAS = ("quantization", "use_dora", "neftune_alpha")
+FLAGS = {"lora_rank": "--rank", "lora_alpha": "--alpha", "epochs": "--epochs", "batch_size": "--batch"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chosen:
+    """What the user said; 0 and "" leave it to the plan. `max_tokens` is the longest row that is taken."""
+
+    method: str = ""
+    lora_rank: int = 0
+    lora_alpha: int = 0
+    epochs: int = 0
+    batch_size: int = 0
+    learning_rate: float = 0.0
+    max_tokens: int = 0
+    seed: int = 0
+    quantization: str = ""
+    use_dora: bool = False
+    neftune_alpha: float = 0.0
+
+    def fields(self) -> dict[str, Any]:
+        """The fields of a recipe that were chosen."""
+        names = ("lora_rank", "lora_alpha", "epochs", "batch_size", "learning_rate", *EXTRAS)
+        return {name: value for name in names if (value := getattr(self, name))}
+
+
+def plan_tokens(chosen: int, context: int) -> int:
+    """The longest row that is taken, in tokens. Raises InputError for one beyond the model's context."""
+    limit = context or MOST_TOKENS
+    if chosen and not 8 <= chosen <= limit:
+        raise InputError(f"--max-length {chosen} is outside of 8 to {limit}, the model's context.", "Choose another.")
+    return chosen or min(limit, MOST_TOKENS)
+
+
+def plan_recipe(chosen: Chosen, examples: int, parameters: int, context: int) -> tuple[Recipe, list[str]]:
+    """The recipe for `examples` rows on a model of so many weights, and why, a line each. Raises InputError."""
+    _check(chosen)
+    small = parameters <= FULL_UP_TO
+    adapter = chosen.quantization or chosen.use_dora or chosen.lora_rank or chosen.lora_alpha
+    method = chosen.method or ("lora" if adapter or not small else "full")
+    if method == "full" and (chosen.lora_rank or chosen.lora_alpha):
+        raise InputError(
+            "--rank and --alpha are of adapters; the method is full.", "Leave them out, or: --method lora."
+        )
+    tokens = plan_tokens(chosen.max_tokens, context)
+    planned = decoder_recipe(method, examples, parameters, seed=chosen.seed, max_tokens=tokens)
+    recipe = Recipe.model_validate(planned.to_json() | chosen.fields())
+    size = f"{parameters / 1e6:.1f} million weights"
+    few = f"{size}: few enough to train all of them" if small else f"{size}: an adapter needs far less memory"
+    why = {
+        "method": "what was chosen is of adapters" if adapter else few,
+        "epochs": f"few rows are seen more often: about 12,000 in all, 3 to 12 times each; rows here: {examples:,}",
+        "learning_rate": "falls with the size of the model to the power 3/4",
+        "batch_size": "rows a step",
+        "max_tokens": f"the model's context is {context or 'unstated'}",
+        "lora_rank": "an adapter of this rank on every linear layer",
+        "lora_alpha": "divided by the square root of the rank, so it need not follow it",
+    }
+    why |= dict.fromkeys((key for key in EXTRAS if getattr(chosen, key)), "as chosen")
+    given = {"method": chosen.method, "max_tokens": chosen.max_tokens, **chosen.fields()}
+    shown = [key for key in why if method == "lora" or not key.startswith("lora")]
+    lines = [_line(key, getattr(recipe, key), "as chosen" if given.get(key) else why[key]) for key in shown]
+    return recipe, lines
+
+
+def _line(key: str, value: Any, reason: str) -> str:
+    return f"{key.replace('_', ' ')} {f'{value:.3g}' if isinstance(value, float) else value}: {reason}"
+
+
+def _check(chosen: Chosen) -> None:
+    if chosen.method and chosen.method not in METHODS:
+        raise InputError(f"No method is called {chosen.method!r}.", f"Known: {', '.join(METHODS)}.")
+    for name, (low, high) in LIMITS.items():
+        value = getattr(chosen, name)
+        if value and not low <= value <= high:
+            raise InputError(f"{FLAGS[name]} {value} is outside of {low} to {high}.", "Choose another.")
+    if chosen.learning_rate and not 0 < chosen.learning_rate <= 1:
+        raise InputError(f"--rate {chosen.learning_rate:g} is no learning rate.", "Choose one above 0 and up to 1.")
+    if not 0 <= chosen.seed < 2**31:
+        raise InputError(f"--seed {chosen.seed} is outside of 0 to {2**31 - 1}.", "Choose another.")
