@@ -21,7 +21,7 @@ from recipes.nano.optimizer import orthogonalised  # noqa: E402
 from recipes.nano.shape import SHAPES, Shape, recipe_id  # noqa: E402
 from recipes.nano.tokenizer import CHAT_TEMPLATE, CONTROL, render  # noqa: E402
 
-SMALL = Shape(128, 2, 128, 4, 2, tokens_per_step=1024, matrix_rate=0.02, vector_rate=3e-3)
+SMALL = Shape(64, 1, 64, 2, 1, tokens_per_step=1024, matrix_rate=0.02, vector_rate=3e-3)
 STORY = "The old boat lay on the sand. A girl came by and asked who had left it there. Nobody knew.\n\n"
 
 
@@ -124,6 +124,6 @@ def test_chat_template_gives_what_training_saw() -> None:
 
 
 def test_widths_suit_k_quants() -> None:
-    for shape in (SHAPES["nano"], SHAPES["large"]):
+    for shape in SHAPES.values():
         assert shape.width % 256 == 0
         assert shape.feed_forward % 256 == 0
