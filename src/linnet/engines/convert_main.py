@@ -46,18 +46,22 @@ def without_remote_code(auto: Any) -> None:
     auto.from_pretrained = from_pretrained
 
 
-def convert(tools: str, folder: Path, target: Path, precision: str) -> None:
+def conversion_class(tools: str, folder: Path) -> Any:
+    """llama.cpp's conversion class for a checked folder, which also knows the splitting rules above.
+
+    Raises what the conversion raises: NotImplementedError for an unknown architecture.
+    """
     sys.path.insert(0, tools)
     import conversion
-    import gguf
     import transformers
 
     without_remote_code(transformers.AutoTokenizer)
     without_remote_code(transformers.AutoConfig)
     hparams = conversion.ModelBase.load_hparams(folder, False)
-    architecture = conversion.get_model_architecture(hparams, conversion.ModelType.TEXT)
-    kind = conversion.get_model_class(architecture)
-    rule = splitting_rule(json.loads((folder / "tokenizer.json").read_text(encoding="utf-8")))
+    kind = conversion.get_model_class(conversion.get_model_architecture(hparams, conversion.ModelType.TEXT))
+    tokenizer_json = folder / "tokenizer.json"
+    known = tokenizer_json.is_file()
+    rule = splitting_rule(json.loads(tokenizer_json.read_text(encoding="utf-8"))) if known else None
     named = kind.get_vocab_base_pre
 
     def base_pre(self: Any, tokenizer: Any) -> str:
@@ -69,6 +73,13 @@ def convert(tools: str, folder: Path, target: Path, precision: str) -> None:
             return rule
 
     kind.get_vocab_base_pre = base_pre
+    return kind
+
+
+def convert(tools: str, folder: Path, target: Path, precision: str) -> None:
+    kind = conversion_class(tools, folder)
+    import gguf
+
     types = {"F32": "ALL_F32", "F16": "MOSTLY_F16", "BF16": "MOSTLY_BF16", "Q8_0": "MOSTLY_Q8_0"}
     kind(folder, gguf.LlamaFileType[types[precision]], target).write()
 

@@ -6,9 +6,7 @@ are read straight from the safetensors file by rows. The others it computes, one
 
 from __future__ import annotations
 
-import json
 import os
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from linnet.engines import mixtures
-from linnet.engines.convert_main import splitting_rule, without_remote_code
+from linnet.engines.convert_main import conversion_class
 from linnet.engines.gguf_quantize import Source, file_matrix
 from linnet.engines.quant_kernels import Matrix, row_bytes
 from linnet.formats.gguf import read_gguf
@@ -34,28 +32,9 @@ def opened(tools: str, folder: Path) -> Any:
 
     Raises what the conversion raises: NotImplementedError for an unknown architecture or tokenizer.
     """
-    sys.path.insert(0, tools)
-    import conversion
+    kind = conversion_class(tools, folder)
     import gguf
-    import transformers
 
-    without_remote_code(transformers.AutoTokenizer)
-    without_remote_code(transformers.AutoConfig)
-    hparams = conversion.ModelBase.load_hparams(folder, False)
-    kind = conversion.get_model_class(conversion.get_model_architecture(hparams, conversion.ModelType.TEXT))
-    tokenizer = folder / "tokenizer.json"
-    rule = splitting_rule(json.loads(tokenizer.read_text(encoding="utf-8"))) if tokenizer.is_file() else None
-    named = kind.get_vocab_base_pre
-
-    def base_pre(self: Any, tokenizer: Any) -> str:
-        try:
-            return str(named(self, tokenizer))
-        except NotImplementedError:
-            if rule is None:
-                raise
-            return rule
-
-    kind.get_vocab_base_pre = base_pre
     model = kind(folder, gguf.LlamaFileType.ALL_F32, Path("never-written.gguf"))
     model.ftype = gguf.LlamaFileType[FILE_TYPES.get(_most(model), "ALL_F32")]
     return model
