@@ -9,7 +9,7 @@ import sys
 
 def linnet(*arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "linnet", "engine", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=900, check=False)
 
 
 def test_status_in_words_and_as_json() -> None:

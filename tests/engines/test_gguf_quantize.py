@@ -63,7 +63,7 @@ def test_weights_are_byte_for_byte_those_of_llama_quantize(tmp_path: Path, name:
     for mixture in MIXTURES:
         extra = ["--imatrix", str(matrix)] if guided else []
         command = [str(binary), *extra, str(source), str(tmp_path / "theirs.gguf"), mixture, "2"]
-        subprocess.run(command, capture_output=True, timeout=300, check=True)
+        subprocess.run(command, capture_output=True, timeout=900, check=True)
         recipe = Recipe(mixture, importance=read_imatrix(matrix) if guided else None, threads=2)
         made(source, tmp_path / "ours.gguf", recipe)
         ours, theirs = read_gguf(tmp_path / "ours.gguf"), read_gguf(tmp_path / "theirs.gguf")

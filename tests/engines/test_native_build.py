@@ -128,9 +128,9 @@ def test_stopped_while_it_compiles_nothing_runs_on(tmp_path: Path, store: Store,
         assert time.monotonic() < deadline
         time.sleep(0.05)
     process.send_signal(how)
-    process.communicate(timeout=30)
+    process.communicate(timeout=120)
     assert process.returncode == (-how if how == signal.SIGKILL else 130)
-    _, alive = psutil.wait_procs(sleepers(mark), timeout=20)
+    _, alive = psutil.wait_procs(sleepers(mark), timeout=120)
     assert alive == []
     assert native_engines(store) == []
     assert all(name.endswith(".partial") for name in names(store))
@@ -244,7 +244,7 @@ def test_the_configure_step_has_no_network(
 def test_the_command(tmp_path: Path, store: Store, archive: Path) -> None:
     def linnet(*arguments: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "linnet", "engine", *arguments]
-        return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+        return subprocess.run(command, capture_output=True, text=True, timeout=900, check=False)
 
     done = linnet("build", "--source", str(archive), "--json")
     assert done.returncode == 0, done.stderr

@@ -131,7 +131,7 @@ def test_no_orphan_survives_its_parent() -> None:
     child = psutil.Process(int(parent.stdout.readline()))
     parent.kill()
     parent.wait()
-    psutil.wait_procs([child], timeout=5)
+    psutil.wait_procs([child], timeout=60)
     assert not child.is_running()
     parent.stdout.close()
 
@@ -255,5 +255,5 @@ def test_the_binary_dies_with_its_worker(tmp_path: Path) -> None:
     worker.load()
     (server,) = psutil.Process(worker.pid).children()
     worker.close()
-    psutil.wait_procs([server], timeout=5)
+    psutil.wait_procs([server], timeout=60)
     assert not server.is_running()

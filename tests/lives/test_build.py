@@ -144,7 +144,7 @@ def test_two_builds_at_once_share_one_training(tmp_path: Path, built) -> None:
         subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         for _ in range(2)
     ]
-    outputs = [process.communicate(timeout=300) for process in both]
+    outputs = [process.communicate(timeout=900) for process in both]
     assert [process.returncode for process in both] == [0, 0], outputs
     names = {json.loads(out)["specialist"] for out, _ in outputs}
     assert names == {"topics:1"}

@@ -123,7 +123,7 @@ def test_a_killed_run_leaves_no_file_and_the_next_one_works(store: Store, tmp_pa
     for place in ("convert.tensor:7", "convert.publish:1"):
         environment = {**os.environ, "LINNET_FAILPOINTS": f"{place}=kill"}
         done = subprocess.run(
-            [sys.executable, "-c", code], env=environment, capture_output=True, timeout=300, check=False
+            [sys.executable, "-c", code], env=environment, capture_output=True, timeout=900, check=False
         )
         assert done.returncode == -9, done.stderr
         assert not out.exists()
@@ -135,7 +135,7 @@ def test_a_full_disk_is_said(store: Store, tmp_path: Path) -> None:
     code = script(store, tmp_path / "s.gguf")
     environment = {**os.environ, "LINNET_FAILPOINTS": "convert.tensor:3=enospc"}
     done = subprocess.run(
-        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=300, check=False
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=900, check=False
     )
     assert "DiskFull" in done.stderr
     assert left(tmp_path) == []

@@ -100,6 +100,7 @@ def make_folder(folder: Path) -> None:
 def publish_folder(partial: Path, final: Path) -> None:
     """Give a finished folder its name: everything in it is synced first, an older one is replaced."""
     with os_errors(final, "Writing"):
+        make_folder(final.parent)
         for path in sorted(partial.rglob("*")):
             if path.is_file() or path.is_dir():
                 descriptor = os.open(path, os.O_RDONLY)

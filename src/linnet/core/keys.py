@@ -14,9 +14,9 @@ import secrets
 import sqlite3
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 
+from linnet.core.database import Database
 from linnet.core.errors import InputError, NotFound, StoreError
 from linnet.core.names import check_name
 from linnet.core.records import Record
@@ -28,7 +28,6 @@ USUAL_RIGHTS = ("generate", "embed", "classify")
 CONCURRENCY = 8
 MAX_CONCURRENCY = 64
 FRESH_S = 1.0  # how long a server may go on with what it read: a revoked key ends within it
-DATABASE = "linnet.db"
 _KEY = re.compile(r"lnt_([0-9a-f]{8})_([A-Za-z0-9_-]{43})")
 _TABLE = """CREATE TABLE IF NOT EXISTS keys (
     id TEXT PRIMARY KEY, name TEXT NOT NULL, hash TEXT NOT NULL, models TEXT NOT NULL, rights TEXT NOT NULL,
@@ -60,7 +59,7 @@ class Keys:
     """The keys of one store. Safe to share between threads and processes."""
 
     def __init__(self, store: Store) -> None:
-        self._path = store.path(DATABASE)
+        self._database = Database(store, [_TABLE])
         self._read_at = -FRESH_S
         self._found: dict[str, tuple[Key, str]] = {}
 
@@ -86,7 +85,7 @@ class Keys:
             created=made,
         )
         row = (key.id, name, _hash(secret), json.dumps(key.models), json.dumps(chosen), concurrency, made)
-        with self._writing() as database:
+        with self._database.transaction() as database:
             if any(known.name == name and not known.revoked for known, _ in _rows(database)):
                 raise InputError(
                     f"There is a key called {name} already.", f"Revoke it first: linnet keys revoke {name}"
@@ -104,7 +103,7 @@ class Keys:
 
     def revoke(self, name: str) -> Key:
         """End the key of this name or id. Raises NotFound."""
-        with self._writing() as database:
+        with self._database.transaction() as database:
             found = [key for key, _ in _rows(database) if name in (key.id, key.name) and not key.revoked]
             if not found:
                 raise NotFound(f"There is no key called {name[:80]!r}.", "See them with: linnet keys list")
@@ -112,36 +111,33 @@ class Keys:
             database.execute("UPDATE keys SET revoked = ? WHERE id = ?", (ended.revoked, ended.id))
         return ended
 
-    def find(self, text: str) -> Key | None:
-        """The key that a client showed; None for none of ours and for a revoked one. Compared in constant time."""
+    def exist(self) -> bool:
+        """Whether there is a key that was not revoked, as of a second ago. Raises StoreError."""
+        self._refresh()
+        return bool(self._found)
+
+    def forget(self) -> None:
+        """Read the keys again at the next question."""
+        self._read_at = -FRESH_S
+
+    def _refresh(self) -> None:
         if time.monotonic() - self._read_at >= FRESH_S:
             self._found = {key.id: (key, digest) for key, digest in self._read() if not key.revoked}
             self._read_at = time.monotonic()
+
+    def find(self, text: str) -> Key | None:
+        """The key that a client showed; None for none of ours and for a revoked one. Compared in constant time."""
+        self._refresh()
         match = _KEY.fullmatch(text)
         key, digest = self._found.get(match[1] if match else "", (None, _hash("")))
         is_right = hmac.compare_digest(_hash(match[2] if match else text), digest)
         return key if is_right and match else None
 
     def _read(self) -> list[tuple[Key, str]]:
-        if not self._path.exists():
+        if not self._database.exists():
             return []
-        with self._writing() as database:
+        with self._database.reading() as database:
             return list(_rows(database))
-
-    @contextmanager
-    def _writing(self) -> Iterator[sqlite3.Connection]:
-        """One transaction on a connection of its own. Raises StoreError."""
-        try:
-            if not self._path.exists():
-                self._path.touch(mode=0o600)
-            with closing(sqlite3.connect(self._path, timeout=5.0)) as database:
-                database.execute("PRAGMA journal_mode=WAL")
-                database.execute("PRAGMA synchronous=FULL")
-                database.execute(_TABLE)
-                with database:
-                    yield database
-        except (sqlite3.Error, OSError, ValueError) as error:
-            raise StoreError(f"The keys in {self._path} cannot be used: {error}.") from error
 
 
 def _rows(database: sqlite3.Connection) -> Iterator[tuple[Key, str]]:
@@ -150,13 +146,20 @@ def _rows(database: sqlite3.Connection) -> Iterator[tuple[Key, str]]:
         key = Key(
             id=row[0],
             name=row[1],
-            models=tuple(json.loads(row[2])),
-            rights=tuple(json.loads(row[3])),
+            models=_names(row[2]),
+            rights=_names(row[3]),
             concurrency=row[4],
             created=row[5],
             revoked=row[6],
         )
         yield key, row[7]
+
+
+def _names(text: str) -> tuple[str, ...]:
+    try:
+        return tuple(json.loads(text))
+    except ValueError as error:
+        raise StoreError("The table of keys is damaged.", "Restore linnet.db from a copy, or remove it.") from error
 
 
 def _hash(secret: str) -> str:

@@ -16,8 +16,8 @@ from pathlib import Path
 PR_SET_CHILD_SUBREAPER = 36
 
 
-def end_with_parent() -> None:
-    """Wait for the end of standard input, then kill every process below this one, and leave.
+def end_with_parent(ending: threading.Event) -> None:
+    """Wait for the end of standard input, set `ending`, kill every process below this one, and leave.
 
     Not by process group: ninja gives each of its children one of its own.
     """
@@ -25,6 +25,7 @@ def end_with_parent() -> None:
 
     while os.read(0, 1):
         pass
+    ending.set()
     me = psutil.Process()
     while below := me.children(recursive=True):
         for process in below:  # ninja comes first: it starts no more
@@ -48,11 +49,12 @@ def main(command: list[str]) -> None:
     except OSError as error:
         print(f"{command[0]}: {error}", flush=True)
         os._exit(127)
-    ending = threading.Thread(target=end_with_parent, daemon=True)
-    ending.start()
+    ending = threading.Event()
+    ender = threading.Thread(target=end_with_parent, args=[ending], daemon=True)
+    ender.start()
     code = child.wait()
-    if code < 0:
-        ending.join(5.0)  # killed by that thread, which has the rest to do
+    if ending.is_set():
+        ender.join()  # the child was the first that it killed; the rest may take long on a busy machine
     os._exit(code if code >= 0 else 128 - code)
 
 

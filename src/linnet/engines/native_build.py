@@ -41,7 +41,7 @@ MEMORY_PER_JOB = 2 << 30  # what the largest files of llama.cpp take to compile
 KEPT = ("PATH", "LANG", "LC_ALL", "TMPDIR", "HOME")
 DONE = re.compile(rb"\[\s*(\d+)(?:/(\d+)|%)\]")
 LOG = "build.log"
-END_S = 15.0
+END_S = 60.0
 Fetch = Callable[[Source, Path], Path]
 
 
