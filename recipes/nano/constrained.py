@@ -21,7 +21,7 @@ from linnet.engines.generation import GREEDY, GenerateRequest, Generation, Messa
 from linnet.engines.llama import LlamaEngine, open_llama
 from linnet.engines.load_plan import LoadOptions
 from linnet.text.conversations import Chat, Columns, read_chats
-from recipes.nano.finetune import instruction, scores
+from recipes.nano.finetune import instruction, judged
 
 SLOTS, CONTEXT, MOST_TOKENS = 8, 1024, 300
 
@@ -44,14 +44,10 @@ def evaluate(engine: LlamaEngine, test: Sequence[Chat], schema: Any) -> dict[str
     with ThreadPoolExecutor(SLOTS) as threads:
         said = list(threads.map(lambda chat: answer(engine, chat, schema), test))
     seconds = time.monotonic() - started
-    texts, right = [one.text for one in said], [chat.turns[-1].content for chat in test]
-    wrong = [{"row": c.row, "said": s, "right": r} for c, s, r in zip(test, texts, right, strict=True) if s != r]
     return {
-        **scores(texts, right),
-        "test_rows": len(test),
+        **judged([one.text for one in said], test, listed=20),
         "not_ended": sum(one.finish_reason != "stop" for one in said),
         "requests_per_second": round(len(said) / seconds, 1),
-        "first_wrong": wrong[:20],
     }
 
 

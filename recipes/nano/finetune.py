@@ -99,18 +99,21 @@ def scores(said: Sequence[str], right: Sequence[str]) -> dict[str, float]:
     }
 
 
+def judged(said: Sequence[str], test: Sequence[Chat], listed: int) -> dict[str, Any]:
+    """The scores of one answer a chat, and the first answers that are not the right text."""
+    right = [chat.turns[-1].content for chat in test]
+    wrong = [{"row": c.row, "said": s, "right": r} for c, s, r in zip(test, said, right, strict=True) if s != r]
+    return {**scores(said, right), "test_rows": len(test), "first_wrong": wrong[:listed]}
+
+
 def evaluate(model: Any, encoder: TargetEncoder, test: Sequence[Chat], ends: set[int], most: int) -> dict[str, Any]:
     started = time.monotonic()
     said = greedy(model, [encoder.prompt_ids(chat.turns[:-1]) for chat in test], ends, most)
     seconds = time.monotonic() - started
     texts = [encoder.decode(ids) for ids in said]
-    right = [chat.turns[-1].content for chat in test]
-    wrong = [{"row": c.row, "said": s, "right": r} for c, s, r in zip(test, texts, right, strict=True) if s != r]
     return {
-        **scores(texts, right),
-        "test_rows": len(test),
+        **judged(texts, test, listed=5),
         "decode_tokens_per_second": round(sum(map(len, said)) / max(seconds, 1e-9), 1),
-        "first_wrong": wrong[:5],
     }
 
 

@@ -1,21 +1,20 @@
 """The report's plots: pure functions from values to SVG text.
 
 Knows nothing of reports, files or pages. Colours come from the page's style sheet through class names, so that one
-drawing serves light, dark and paper. Every text that is drawn is escaped here.
+drawing serves light, dark and paper.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from html import escape
 from typing import NamedTuple
 
-LETTER = 7.2  # mean width of a bold 12 px letter in the widest usual font
+from linnet.pipeline import svg
+from linnet.pipeline.svg import LETTER, Box, Frame, Points, nice_ticks, scale, spread
+
 MOST_NAMES = 6  # with more candidates their discs carry numbers
-Box = tuple[float, float, float, float]  # left, top, right, bottom
 Spot = tuple[float, float, float]  # x, y, radius
-Points = Sequence[tuple[float, float]]  # (epoch, value) in order
 
 
 class Mark(NamedTuple):
@@ -40,62 +39,11 @@ class Bin(NamedTuple):
     high: float
 
 
-class Frame(NamedTuple):
-    """A rectangle of the drawing and the values at its edges."""
-
-    left: float
-    right: float
-    top: float
-    bottom: float
-    x_range: tuple[float, float]
-    y_range: tuple[float, float]
-
-    def x(self, value: float) -> float:
-        return scale(value, self.x_range, (self.left, self.right))
-
-    def y(self, value: float) -> float:
-        return scale(value, self.y_range, (self.bottom, self.top))
-
-
-def scale(value: float, domain: tuple[float, float], target: tuple[float, float]) -> float:
-    """Map a value linearly; an empty domain maps to the middle of the target."""
-    width = domain[1] - domain[0]
-    share = (value - domain[0]) / width if width else 0.5
-    return target[0] + share * (target[1] - target[0])
-
-
-def nice_ticks(low: float, high: float, about: int = 5) -> list[float]:
-    """Round values (steps of 1, 2 or 5 times a power of ten) inside [low, high], roughly `about` of them."""
-    if not high > low:
-        return [low]
-    raw = (high - low) / max(1, about)
-    power = 10.0 ** math.floor(math.log10(raw))
-    step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= raw * 0.999)
-    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
-    return [round(index * step, 12) for index in range(first, last + 1)]
-
-
 def log_ticks(low: float, high: float) -> list[float]:
     """1, 2 and 5 times powers of ten inside [low, high]; both positive."""
     powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     ticks = [factor * 10.0**power for power in powers for factor in (1, 2, 5)]
     return [tick for tick in ticks if low <= tick <= high]
-
-
-def spread(positions: Sequence[float], gap: float, low: float = -math.inf, high: float = math.inf) -> list[float]:
-    """Move positions as little as possible so that neighbours lie `gap` apart, or what room there is; keeps order."""
-    gap = min(gap, (high - low) / max(1, len(positions) - 1))
-    order = sorted(range(len(positions)), key=lambda index: positions[index])
-    blocks: list[tuple[float, int]] = []  # isotonic regression by pooling neighbours that are out of order
-    for rank, index in enumerate(order):
-        blocks.append((positions[index] - rank * gap, 1))
-        while len(blocks) > 1 and blocks[-2][0] > blocks[-1][0]:
-            (a, n), (b, m) = blocks[-2:]
-            blocks[-2:] = [((a * n + b * m) / (n + m), n + m)]
-    flat = [value for value, count in blocks for _ in range(count)]
-    roof = high - gap * (len(positions) - 1)
-    moved = dict(zip(order, (max(low, min(value, roof)) + rank * gap for rank, value in enumerate(flat)), strict=True))
-    return [moved[index] for index in range(len(positions))]
 
 
 def overlap(box: Box, others: Iterable[Box]) -> float:
@@ -122,48 +70,11 @@ def interval_text(value: float, low: float, high: float) -> str:
     return f"{value:.3f} [{low:.3f}, {high:.3f}]"
 
 
-def _tag(name: str, css: str, body: str = "", **numbers: float) -> str:
-    places = "".join(f' {key}="{f"{value:.2f}".rstrip("0").rstrip(".")}"' for key, value in numbers.items())
-    return f'<{name} class="{css}"{places}>{body}</{name}>'
-
-
-def _text(x: float, y: float, content: str, css: str = "tick") -> str:
-    return _tag("text", css, escape(content), x=x, y=y)
-
-
-def _line(start: tuple[float, float], end: tuple[float, float], css: str) -> str:
-    return _tag("line", css, x1=start[0], y1=start[1], x2=end[0], y2=end[1])
-
-
-def _rect(box: Box, css: str, opacity: float = 1) -> str:
-    return _tag("rect", css, x=box[0], y=box[1], width=box[2] - box[0], height=box[3] - box[1], opacity=opacity)
-
-
-def _group(title: str, *parts: str) -> str:
-    return f"<g><title>{escape(title)}</title>{''.join(parts)}</g>"
-
-
-def _svg(width: float, height: float, title: str, parts: Iterable[str]) -> str:
-    size = f'viewBox="0 0 {width:.0f} {height:.0f}" width="{width:.0f}" height="{height:.0f}"'
-    return f'<svg class="plot" role="img" {size}><title>{escape(title)}</title>{"".join(parts)}</svg>'
-
-
-def _tick_text(value: float, ticks: Sequence[float]) -> str:
-    step = ticks[1] - ticks[0] if len(ticks) > 1 else 0.001
-    return f"{value:.{max(0, -math.floor(math.log10(step) + 1e-9))}f}"
-
-
-def _grid_y(frame: Frame, about: int = 5) -> list[str]:
-    ticks = nice_ticks(*frame.y_range, about)
-    lines = [_line((frame.left, frame.y(tick)), (frame.right, frame.y(tick)), "grid") for tick in ticks]
-    return lines + [_text(frame.left - 7, frame.y(tick) + 4, _tick_text(tick, ticks), "tick end") for tick in ticks]
-
-
 def bar(value: float, low: float | None = None, high: float | None = None) -> str:
     """A bar for a table cell, from 0 to 1, with a whisker where an interval is known. The number stands beside it."""
-    parts = [_rect((0, 0, 100, 10), "trough"), _rect((0, 0, 100 * max(0.0, min(1.0, value)), 10), "fill")]
+    parts = [svg.rect((0, 0, 100, 10), "trough"), svg.rect((0, 0, 100 * max(0.0, min(1.0, value)), 10), "fill")]
     if low is not None and high is not None:
-        parts.append(_line((100 * low, 5), (100 * high, 5), "whisker"))
+        parts.append(svg.line((100 * low, 5), (100 * high, 5), "whisker"))
     return f'<svg class="bar" viewBox="0 0 100 10" preserveAspectRatio="none" aria-hidden="true">{"".join(parts)}</svg>'
 
 
@@ -174,20 +85,22 @@ def levels(rows: Sequence[Mark], floor: float | None, metric: str, width: float 
     bottom = 46 * len(rows) + 8.0
     frame = Frame(10, width - 10, 4, bottom, (max(0.0, min(ends) - pad), min(1.0, max(ends) + pad)), (0, 1))
     ticks = nice_ticks(*frame.x_range, 4)
-    parts = [_line((frame.x(tick), frame.top), (frame.x(tick), bottom), "grid") for tick in ticks]
-    parts += [_text(frame.x(tick), bottom + 15, _tick_text(tick, ticks), "tick mid") for tick in ticks]
+    parts = [svg.line((frame.x(tick), frame.top), (frame.x(tick), bottom), "grid") for tick in ticks]
+    parts += [svg.text(frame.x(tick), bottom + 15, svg.tick_text(tick, ticks), "tick mid") for tick in ticks]
     if floor:
-        parts.append(_line((frame.x(floor), frame.top), (frame.x(floor), bottom + 20), "floor"))
-        parts.append(_text(max(60.0, min(width - 60, frame.x(floor))), bottom + 33, f"floor: {floor:g}", "tick mid"))
+        parts.append(svg.line((frame.x(floor), frame.top), (frame.x(floor), bottom + 20), "floor"))
+        parts.append(svg.text(max(60.0, min(width - 60, frame.x(floor))), bottom + 33, f"floor: {floor:g}", "tick mid"))
     for index, row in enumerate(rows):
         y = 46 * index + 36.0
         words = f"{short(row.name, int(width / LETTER) - 26)}  {interval_text(row.value, row.low, row.high)}"
         half = len(words) * LETTER / 2 + 4
-        parts.append(_text(max(half, min(width - half, frame.x(row.value))), y - 14, words, "name mid " + row.status))
-        parts.append(_line((frame.x(row.low), y), (frame.x(row.high), y), "error thick " + row.status))
-        parts.append(_tag("circle", "mark " + row.status, cx=frame.x(row.value), cy=y, r=5.5))
+        parts.append(
+            svg.text(max(half, min(width - half, frame.x(row.value))), y - 14, words, "name mid " + row.status)
+        )
+        parts.append(svg.line((frame.x(row.low), y), (frame.x(row.high), y), "error thick " + row.status))
+        parts.append(svg.tag("circle", "mark " + row.status, cx=frame.x(row.value), cy=y, r=5.5))
     said = "; ".join(f"{row.name} {interval_text(row.value, row.low, row.high)}" for row in rows)
-    return _svg(width, bottom + (38 if floor else 20), f"{metric} with 95 % intervals: {said}", parts)
+    return svg.drawing(width, bottom + (38 if floor else 20), f"{metric} with 95 % intervals: {said}", parts)
 
 
 def y_domain(marks: Sequence[Mark], baselines: Sequence[Mark]) -> tuple[float, float]:
@@ -218,7 +131,7 @@ def _names(frame: Frame, spots: Sequence[Spot], marks: Sequence[Mark], taken: li
     parts = []
     for number, ((x, y, r), mark) in enumerate(zip(spots, marks, strict=True), 1):
         if len(marks) > MOST_NAMES:
-            parts.append(_text(x, frame.y(mark.high) - 6, str(number), "name mid " + mark.status))
+            parts.append(svg.text(x, frame.y(mark.high) - 6, str(number), "name mid " + mark.status))
             continue
         name = short(mark.name, 30) + " (chosen)" * (mark.status == "chosen")
         box = name_spot((x, y, r), len(name) * LETTER + 4, taken, frame)
@@ -227,8 +140,8 @@ def _names(frame: Frame, spots: Sequence[Spot], marks: Sequence[Mark], taken: li
         way = math.dist((x, y), end)
         if way > r + 14:
             edge = (x + (end[0] - x) * (r + 2) / way, y + (end[1] - y) * (r + 2) / way)
-            parts.append(_line(edge, end, "leader"))
-        parts.append(_text(box[0] + 2, box[3] - 4, name, "name"))
+            parts.append(svg.line(edge, end, "leader"))
+        parts.append(svg.text(box[0] + 2, box[3] - 4, name, "name"))
     return parts
 
 
@@ -244,14 +157,14 @@ def _baselines(frame: Frame, baselines: Sequence[Mark], taken: list[Box]) -> tup
             foot -= 16
         else:
             y, top, bottom = frame.y(line.value), frame.y(line.high), min(frame.bottom, frame.y(line.low))
-            shapes.append(_rect((frame.left, top, frame.right, bottom), "band"))
-            shapes.append(_line((frame.left, y), (frame.right, y), "level"))
+            shapes.append(svg.rect((frame.left, top, frame.right, bottom), "band"))
+            shapes.append(svg.line((frame.left, y), (frame.right, y), "level"))
             wide = len(words) * LETTER
             lefts = [scale(step, (0, 8), (frame.right - wide - 4, frame.left + 4)) for step in range(9)]
             boxes = [(left, y + dy - 11, left + wide, y + dy + 4) for dy in (-6, 15) for left in lefts]
         box = min(boxes, key=lambda box: overlap(box, taken))
         taken.append(box)
-        texts.append(_text(box[0], box[3] - 4, words, "name baseline"))
+        texts.append(svg.text(box[0], box[3] - 4, words, "name baseline"))
     return shapes, texts
 
 
@@ -261,21 +174,21 @@ def _disc(frame: Frame, mark: Mark, spot: Spot) -> str:
     said = f"{mark.name}: {interval_text(mark.value, mark.low, mark.high)}, {size_text(mark.size_bytes)}, "
     said += f"p95 {mark.latency_ms:.3g} ms" if mark.latency_ms is not None else "latency not measured"
     ends = [((x, low), (x, high)), ((x - 4, low), (x + 4, low)), ((x - 4, high), (x + 4, high))]
-    lines = [_line(*pair, "error " + mark.status) for pair in ends]
+    lines = [svg.line(*pair, "error " + mark.status) for pair in ends]
     if mark.status == "chosen":
-        lines.append(_tag("circle", "ring", cx=x, cy=y, r=r + 4))
-    return _group(said, *lines, _tag("circle", "mark " + mark.status, cx=x, cy=y, r=r))
+        lines.append(svg.tag("circle", "ring", cx=x, cy=y, r=r + 4))
+    return svg.group(said, *lines, svg.tag("circle", "mark " + mark.status, cx=x, cy=y, r=r))
 
 
 def _x_axis(frame: Frame, height: float) -> list[str]:
-    parts, last = [_line((frame.left, frame.bottom), (frame.right, frame.bottom), "rule")], -math.inf
+    parts, last = [svg.line((frame.left, frame.bottom), (frame.right, frame.bottom), "rule")], -math.inf
     for tick in log_ticks(10 ** frame.x_range[0], 10 ** frame.x_range[1]):
         x = frame.x(math.log10(tick))
-        parts.append(_line((x, frame.bottom), (x, frame.bottom + 4), "rule"))
+        parts.append(svg.line((x, frame.bottom), (x, frame.bottom + 4), "rule"))
         if x - last > 56 and x < frame.right - 18:
-            parts.append(_text(x, frame.bottom + 18, size_text(tick), "tick mid"))
+            parts.append(svg.text(x, frame.bottom + 18, size_text(tick), "tick mid"))
             last = x
-    return [*parts, _text((frame.left + frame.right) / 2, height - 6, "size on disk, logarithmic", "axis mid")]
+    return [*parts, svg.text((frame.left + frame.right) / 2, height - 6, "size on disk, logarithmic", "axis mid")]
 
 
 def size_quality(marks: Sequence[Mark], baselines: Sequence[Mark], metric: str, width: float = 760) -> str:
@@ -290,13 +203,13 @@ def size_quality(marks: Sequence[Mark], baselines: Sequence[Mark], metric: str, 
     taken = [(x - r - 3, y - r, x + r + 3, y + r) for x, y, r in spots]
     taken += [(x - 6, frame.y(m.high) - 18, x + 6, frame.y(m.low)) for x, m in zip(xs, marks, strict=True)]
     shapes, texts = _baselines(frame, baselines, taken)
-    parts = [_text(0, 12, f"{metric} on the test split, 95 % interval", "axis"), *_grid_y(frame, 6), *shapes]
+    parts = [svg.text(0, 12, f"{metric} on the test split, 95 % interval", "axis"), *svg.grid_y(frame, 6), *shapes]
     parts += _latency_key(marks, slowest) + _x_axis(frame, height)
     parts += [_disc(frame, mark, spot) for mark, spot in zip(marks, spots, strict=True)]
     parts += texts + _names(frame, spots, marks, taken)
     chosen = next((mark.name for mark in marks if mark.status == "chosen"), "none")
     title = f"Size against {metric} for {len(marks)} candidates; chosen: {chosen}. Every number is in the table below."
-    return _svg(width, height, title, parts)
+    return svg.drawing(width, height, title, parts)
 
 
 def _radius(latency_ms: float | None, slowest: float) -> float:
@@ -305,10 +218,10 @@ def _radius(latency_ms: float | None, slowest: float) -> float:
 
 def _latency_key(marks: Sequence[Mark], slowest: float) -> list[str]:
     known = sorted({mark.latency_ms for mark in marks if mark.latency_ms})
-    parts, x = [_text(0, 32, "area of a disc: latency p95" if known else "latency: not measured")], 166.0
+    parts, x = [svg.text(0, 32, "area of a disc: latency p95" if known else "latency: not measured")], 166.0
     for value in dict.fromkeys(known[:1] + known[-1:]):
         r = _radius(value, slowest)
-        parts += [_tag("circle", "key", cx=x + r, cy=28, r=r), _text(x + 2 * r + 5, 32, f"{value:.3g} ms")]
+        parts += [svg.tag("circle", "key", cx=x + r, cy=28, r=r), svg.text(x + 2 * r + 5, 32, f"{value:.3g} ms")]
         x += 2 * r + 66
     return parts
 
@@ -323,34 +236,37 @@ def heat_map(confusion: Sequence[Sequence[int]], labels: Sequence[str], width: f
     if not named:
         left, top, slanted, cell = 30, 34, False, (width - 34) / count
     side = cell * count
-    parts = [_text(max(left, 54), 12, "predicted →", "axis"), _text(0, top - 6 if named else 12, "true ↓", "axis")]
+    parts = [
+        svg.text(max(left, 54), 12, "predicted →", "axis"),
+        svg.text(0, top - 6 if named else 12, "true ↓", "axis"),
+    ]
     for index, label in enumerate(labels):
         middle, number = (index + 0.5) * cell, str(index + 1)
         if named or index == 0 or (index + 1) % (10 if count > 40 else 5) == 0:
             row = short(label, letters) + ("" if slanted else f" {number}")
-            parts.append(_text(left - 5, top + middle + 3.5, row if named else number, "small end"))
+            parts.append(svg.text(left - 5, top + middle + 3.5, row if named else number, "small end"))
             place = f"translate({left + middle:.1f} {top - 6:.1f}) rotate(-45)"
-            turned = f'<g transform="{place}">{_text(0, 0, row, "small")}</g>'
-            parts.append(turned if slanted else _text(left + middle, top - 6, number, "small mid"))
+            turned = f'<g transform="{place}">{svg.text(0, 0, row, "small")}</g>'
+            parts.append(turned if slanted else svg.text(left + middle, top - 6, number, "small mid"))
     for i, row_counts in enumerate(confusion):
         for j, cases in enumerate(row_counts):
             if cases:
                 box = (left + j * cell, top + i * cell, left + (j + 1) * cell, top + (i + 1) * cell)
                 said = f"{labels[i]} → {labels[j]}: {cases} of {sum(row_counts)}"
-                parts.append(_group(said, _cell(box, cases, cases / sum(row_counts), i == j)))
-    parts.append(_rect((left, top, left + side, top + side), "edge"))
+                parts.append(svg.group(said, _cell(box, cases, cases / sum(row_counts), i == j)))
+    parts.append(svg.rect((left, top, left + side, top + side), "edge"))
     right = sum(confusion[index][index] for index in range(count))
     title = f"Confusion matrix of {count} labels: {right} of {sum(map(sum, confusion))} test examples on the diagonal"
-    return _svg(left + side + (letters * 4 if slanted else 2), top + side + 2, title, parts)
+    return svg.drawing(left + side + (letters * 4 if slanted else 2), top + side + 2, title, parts)
 
 
 def _cell(box: Box, cases: int, share: float, right: bool) -> str:
     strength = 0.12 + 0.88 * (share if right else math.sqrt(share))
     cell, css = box[2] - box[0], "right" if right else "wrong"
     if cell < 15 or cell < 5.6 * len(str(cases)) + 2:
-        return _rect(box, css, strength)
-    number = _text(box[0] + cell / 2, box[1] + cell / 2 + 3.5, str(cases), "count mid")
-    return _rect(box, css, 0.52 * strength) + number  # pale enough for the number to be read
+        return svg.rect(box, css, strength)
+    number = svg.text(box[0] + cell / 2, box[1] + cell / 2 + 3.5, str(cases), "count mid")
+    return svg.rect(box, css, 0.52 * strength) + number  # pale enough for the number to be read
 
 
 def reliability(bins: Sequence[Bin], width: float = 380) -> str:
@@ -358,20 +274,20 @@ def reliability(bins: Sequence[Bin], width: float = 380) -> str:
     full = [one for one in bins if one.answers]
     frame = Frame(40, width - 10, 24, width - 76, (0, 1), (0, 1))
     most, base = max((one.answers for one in full), default=1), width - 24
-    parts = [_text(0, 12, "share that is right", "axis"), *_grid_y(frame)]
-    parts.append(_line((frame.x(0), frame.y(0)), (frame.x(1), frame.y(1)), "diagonal"))
-    parts += [_text(frame.x(tick), base + 13, f"{tick:g}", "tick mid") for tick in (0, 0.2, 0.4, 0.6, 0.8, 1)]
-    parts.append(_text(frame.left, frame.bottom + 18, f"how many answers (at most {most:,})"))
+    parts = [svg.text(0, 12, "share that is right", "axis"), *svg.grid_y(frame)]
+    parts.append(svg.line((frame.x(0), frame.y(0)), (frame.x(1), frame.y(1)), "diagonal"))
+    parts += [svg.text(frame.x(tick), base + 13, f"{tick:g}", "tick mid") for tick in (0, 0.2, 0.4, 0.6, 0.8, 1)]
+    parts.append(svg.text(frame.left, frame.bottom + 18, f"how many answers (at most {most:,})"))
     for one in full:
         x, tall = frame.x(one.confidence), max(1.0, 28 * one.answers / most)
         said = f"confidence {one.confidence:.2f}: {interval_text(one.accuracy, one.low, one.high)} of {one.answers}"
-        whisker = _line((x, frame.y(one.low)), (x, frame.y(one.high)), "error chosen")
-        dot = _tag("circle", "mark chosen", cx=x, cy=frame.y(one.accuracy), r=4.5)
-        parts.append(_group(said, whisker, dot, _rect((x - 5, base - tall, x + 5, base), "key")))
-    parts.append(_line((frame.left, base), (frame.right, base), "rule"))
-    parts.append(_text((frame.left + frame.right) / 2, width + 6, "probability it gave", "axis mid"))
+        whisker = svg.line((x, frame.y(one.low)), (x, frame.y(one.high)), "error chosen")
+        dot = svg.tag("circle", "mark chosen", cx=x, cy=frame.y(one.accuracy), r=4.5)
+        parts.append(svg.group(said, whisker, dot, svg.rect((x - 5, base - tall, x + 5, base), "key")))
+    parts.append(svg.line((frame.left, base), (frame.right, base), "rule"))
+    parts.append(svg.text((frame.left + frame.right) / 2, width + 6, "probability it gave", "axis mid"))
     title = f"Reliability of {sum(one.answers for one in full)} answers in {len(full)} groups of similar probability"
-    return _svg(width, width + 12, title, parts)
+    return svg.drawing(width, width + 12, title, parts)
 
 
 def curves(lines: Mapping[str, Points], title: str, best_epoch: float | None = None, width: float = 400) -> str:
@@ -382,18 +298,11 @@ def curves(lines: Mapping[str, Points], title: str, best_epoch: float | None = N
     right = width - 14 - LETTER * max(len(name) for name, _ in drawn)
     frame = Frame(42, right, 24, 188, (min(xs), max(xs)), (max(0.0, min(ys) - pad), max(ys) + pad))
     middle = (frame.left + frame.right) / 2
-    parts = [_text(0, 12, title, "axis"), _text(middle, 221, "epoch", "axis mid"), *_grid_y(frame, 5)]
+    parts = [svg.text(0, 12, title, "axis"), svg.text(middle, 221, "epoch", "axis mid"), *svg.grid_y(frame, 5)]
     whole = [tick for tick in nice_ticks(min(xs), max(xs), 6) if tick == int(tick)]
-    parts += [_text(frame.x(tick), 204, f"{tick:.0f}", "tick mid") for tick in whole]
+    parts += [svg.text(frame.x(tick), 204, f"{tick:.0f}", "tick mid") for tick in whole]
     if best_epoch is not None and min(xs) <= best_epoch <= max(xs):
-        parts.append(_line((frame.x(best_epoch), frame.top), (frame.x(best_epoch), frame.bottom), "floor"))
-    ends = spread([frame.y(points[-1][1]) for _, points in drawn], 15, frame.top + 6, frame.bottom)
-    for index, ((name, points), end) in enumerate(zip(drawn, ends, strict=True)):
-        css = "second" if index else "first"
-        places = [(frame.x(x), frame.y(y)) for x, y in points]
-        path = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
-        parts.append(f'<polyline points="{path}" class="curve {css}"/>')
-        parts += [_tag("circle", "dot " + css, cx=x, cy=y, r=2.6) for x, y in places]
-        parts.append(_text(frame.right + 8, end + 4, name, "name " + css))
+        parts.append(svg.line((frame.x(best_epoch), frame.top), (frame.x(best_epoch), frame.bottom), "floor"))
+    parts += svg.named_lines(frame, drawn, 2.6, first_dotted=True)
     said = "; ".join(f"{name} ends at {points[-1][1]:.3f}" for name, points in drawn)
-    return _svg(width, 226, f"{title} by epoch: {said}", parts)
+    return svg.drawing(width, 226, f"{title} by epoch: {said}", parts)
