@@ -26,8 +26,11 @@ SMALL = Shape(12, 768, 12, 12, 2048, 32_000)  # 110 million weights
 HALF_BILLION = Shape(24, 896, 14, 2, 4864, 151_936)  # as Qwen2.5-0.5B: 494 million, embeddings tied
 
 
-def make(path: Path, shape: Shape, texts: Iterable[str], kind: str = "Q8_0") -> Path:
-    """Write a model whose byte-level BPE was trained on `texts`; tokens that these do not fill are never used."""
+def make(path: Path, shape: Shape, texts: Iterable[str], kind: str = "Q8_0", *, attends: bool = True) -> Path:
+    """Write a model whose byte-level BPE was trained on `texts`; tokens that these do not fill are never used.
+
+    Not `attends`: attention is computed and adds nothing, so that each token follows from the one before.
+    """
     import gguf
 
     writer = gguf.GGUFWriter(path, "llama")
@@ -42,7 +45,7 @@ def make(path: Path, shape: Shape, texts: Iterable[str], kind: str = "Q8_0") -> 
     writer.add_vocab_size(shape.vocabulary)
     writer.add_file_type(gguf.LlamaFileType[f"MOSTLY_{kind}"])
     _add_tokenizer(writer, shape.vocabulary, texts)
-    _add_tensors(writer, shape, gguf.GGMLQuantizationType[kind])
+    _add_tensors(writer, shape, gguf.GGMLQuantizationType[kind], attends)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
@@ -73,7 +76,7 @@ def _add_tokenizer(writer: Any, size: int, texts: Iterable[str]) -> None:
     writer.add_add_bos_token(False)
 
 
-def _add_tensors(writer: Any, shape: Shape, kind: Any) -> None:
+def _add_tensors(writer: Any, shape: Shape, kind: Any, attends: bool) -> None:
     import gguf
 
     noise = np.random.default_rng(0)
@@ -84,6 +87,8 @@ def _add_tensors(writer: Any, shape: Shape, kind: Any) -> None:
     named = {f"blk.{layer}.{name}.weight": size for layer in range(shape.layers) for name, size in parts.items()}
     for name, size in {"token_embd.weight": (shape.vocabulary, width), **named}.items():
         value = noise.standard_normal(size, dtype=np.float32) * size[1] ** -0.5
+        if name.endswith("attn_output.weight") and not attends:
+            value[:] = 0
         writer.add_tensor(name, gguf.quants.quantize(value, kind), raw_dtype=kind)
     norms = [f"blk.{layer}.{name}.weight" for layer in range(shape.layers) for name in ("attn_norm", "ffn_norm")]
     for name in ("output_norm.weight", *norms):

@@ -110,6 +110,24 @@ def test_ctrl_c_saves_and_resume_ends_it(decoder: str, task: Path, tmp_path: Pat
     assert f"linnet runs resume {run}" in out
 
 
+def test_a_rehearsal_that_fails_ends_with_three_and_a_name(linnet: Linnet, decoder: str, task: Path) -> None:
+    code, _, err = linnet("tune", str(task), "--model", decoder, "--rehearse", "--rate", "1", "--check")
+    assert code == 3
+    assert "load: ok" in err
+    assert "The rehearsal stopped at rate: the learning rate 1 diverges" in err
+    assert linnet.json("runs", "list") == []
+
+
+def test_flags_of_an_adapter_that_fit_nothing(linnet: Linnet) -> None:
+    for flags, said in (
+        (("--adapter-gguf", "--no-gguf"), "--no-gguf makes none"),
+        (("--base", "x"), "--base is for --adapter-gguf"),
+    ):
+        code, _, err = linnet("merge", "tune-x", *flags)
+        assert code == 2
+        assert said in err
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -124,6 +142,7 @@ def test_ctrl_c_saves_and_resume_ends_it(decoder: str, task: Path, tmp_path: Pat
         (("task.toml", "--method", "lorra"), "No method is called 'lorra'"),
         (("task.toml", "--max-length", "9"), "has more than 9 tokens|have more than 9 tokens"),
         (("task.toml", "--max-length", "999"), "outside of 8 to 256"),
+        (("task.toml", "--part-tokens", "3"), "--part-tokens 3 is outside of 16"),
         (("task.toml", "--out", "A B"), "not a valid model name"),
         (("task.toml", "--out", "a:b"), "a name without a tag"),
         (("task.toml", "--template", "chatnl"), "No template is called"),

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import linnet
 from linnet.core.settings import GROUPS, SETTINGS
-from linnet.core.task import _PARTS
+from linnet.core.task import PARTS
 
 SOURCE = Path(linnet.__file__).parent
 FILE_LINES, FUNCTION_LINES, POSITIONAL, GROUP_FIELDS = 400, 50, 6, 12
@@ -49,7 +49,7 @@ def test_parameters_are_few() -> None:
 
 
 def test_groups_of_settings_are_small() -> None:
-    groups = {name: len(part.model_fields) for name, part in _PARTS.items()} | {
+    groups = {name: len(part.model_fields) for name, part in PARTS.items()} | {
         name: len(group) for name, group in GROUPS.items()
     }
     assert {name: count for name, count in groups.items() if count > GROUP_FIELDS} == {}

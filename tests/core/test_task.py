@@ -84,9 +84,10 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     (changed("budget", zzz=0.5), r'unknown key "zzz" in \[budget\]\.\nKnown keys of \[budget\]: memory, size'),
     (changed("data", unlabeled="more.jsonl"), r"\[data\] unlabeled is not supported by this version yet"),
     (changed("budget", train_minutes=3), r"\[budget\] train_minutes is not supported by this version yet"),
-    (changed("task", instruction="x"), r"\[task\] instruction is not supported by this version yet"),
-    (changed("task", kind="extract"), r'kind "extract" is not supported by this version yet'),
-    (changed("task", kind="clasify"), r"\[task\] kind: .*'classify', not 'clasify'"),
+    (changed("task", style="x"), r"\[task\] style is not supported by this version yet"),
+    (changed("task", schema="x"), r'\[task\] schema has no meaning with kind "classify"'),
+    (changed("task", kind="tag"), r'kind "tag" is not supported by this version yet'),
+    (changed("task", kind="clasify"), r"\[task\] kind: .*'classify'.*, not 'clasify'"),
     (changed("task", kind=["classify"]), r"\[task\] kind: "),
     (changed("task", kind=None), r"\[task\] kind is missing"),
     (changed("task", name=None), r"\[task\] name is missing\.\nSee docs/guide/build\.md"),
@@ -114,7 +115,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     (changed("quality", floor=1.5), r"\[quality\] floor: .*not 1\.5"),
     (changed("quality", floor=float("nan")), r"\[quality\] floor: "),
     (changed("quality", max_loss=-0.1), r"\[quality\] max_loss: "),
-    (changed("quality", metric="f1"), r"\[quality\] metric: .*'macro_f1' or 'accuracy', not 'f1'"),
+    (changed("quality", metric="f1"), r'\[quality\] metric "f1" does not judge kind "classify"'),
 ]
 
 

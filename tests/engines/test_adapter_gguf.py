@@ -67,8 +67,7 @@ def convert_all(folder: Path, jobs: list[dict[str, Any]]) -> None:
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
-    from linnet.training import decoder_folder
-    from linnet.training.adapter_export import merged_decoder
+    from linnet.training import decoder_folder, lora
     from linnet.training.targets import TargetEncoder
 
     folder = tmp_path_factory.mktemp("adapters")
@@ -78,7 +77,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
     for name in NAMES:
         adapter = tiny_adapter(base, folder / name, **CHOICES[name])
         merged = folder / f"merged-{name}-hf"
-        decoder_folder.save(merged_decoder(base, adapter), base, merged)
+        decoder_folder.save(lora.merge(lora.attach(decoder_folder.load(base), adapter)), base, merged)
         jobs.append({"folder": str(merged), "target": str(folder / f"merged-{name}.gguf")})
     jobs.append({**adapter_job(folder / "plain"), "base": str(base), "target": str(folder / "plain.gguf")})
     convert_all(folder, jobs)

@@ -42,6 +42,24 @@ def test_the_plan_is_near_what_the_worker_takes(model: Path, options: dict[str, 
     assert 0.9 * measured < plan.total_bytes < 1.15 * measured
 
 
+def test_a_draft_is_in_the_plan_with_its_cache(model: Path, tmp_path: Path) -> None:
+    draft = make_gguf(tmp_path / "draft.gguf", width=256, layers=8, heads=4, kv_heads=4, kind="F16", context=8192)
+    alone = plan_load(model, LoadOptions(context=4096, slots=1, threads=1, batch=64))
+    options = LoadOptions(
+        context=4096, slots=1, threads=1, batch=64, speculation="draft", draft_model=draft, cache_type="f16"
+    )
+    plan = plan_load(model, options)
+    assert plan.cache_bytes == alone.cache_bytes + 4096 * 8 * 2 * 256 * 2
+    engine = LlamaEngine(plan)
+    list(engine.generate(GenerateRequest(token_ids=(1, *[403] * 100), max_tokens=2)))
+    worker = engine.keeper.running
+    assert worker is not None
+    measured = psutil.Process(worker.pid).memory_info().rss
+    engine.close()
+    print(f"planned {plan.total_bytes / MIB:.0f} MiB, measured {measured / MIB:.0f} MiB")
+    assert 0.85 * measured < plan.total_bytes < 1.2 * measured
+
+
 def test_repacked_weights_are_in_memory_once(tmp_path: Path) -> None:
     path = make_gguf(tmp_path / "q4.gguf", width=512, layers=3, heads=8, kv_heads=4, kind="Q4_0")
     plan = plan_load(path, LoadOptions(context=256, slots=1, threads=1))

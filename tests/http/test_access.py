@@ -132,6 +132,7 @@ def test_every_route_has_a_right(client: Client) -> None:
     assert {path for (_, path), right in rights.items() if right is None} == {"/healthz", "/api/version"}
     assert {path for (_, path), right in rights.items() if right == "manage"} == {
         "/v1/stop", "/v1/ps", "/api/ps", "/metrics",
+        "/api/pull", "/api/create", "/api/copy", "/api/delete", "/api/blobs/{digest}",
     }  # fmt: skip
     posts = {path for (method, path), right in rights.items() if method == "POST" and right == ""}
     assert posts == {"/api/show"}

@@ -124,3 +124,16 @@ def test_faults(specialists: Specialists, writer: Client) -> None:
                 assert found.status_code == 400  # the stand-in has no template
         finally:
             broken.close()
+
+
+def test_an_answer_under_a_schema(writer: Client) -> None:
+    schema = {"type": "object", "properties": {"ok": {"type": "boolean"}}, "required": ["ok"]}
+    config = {"format": {"type": "json_schema", "schema": schema}}
+    more = {"max_tokens": 200, "temperature": 1, "cache_control": {"type": "ephemeral"}}
+    text = ask(writer, output_config=config, **more).json()["content"][0]["text"]
+    assert text.replace(" ", "").replace("\n", "").replace("\t", "").startswith('{"ok":')
+    wrong = {"format": {"type": "json_schema", "schema": {"not": {}}}}
+    assert "'not'" in refused(ask(writer, output_config=wrong), 400, "invalid_request_error")
+    tools = [{"name": "f", "input_schema": {"type": "object"}}]
+    assert "tools" in refused(ask(writer, output_config=config, tools=tools), 400, "invalid_request_error")
+    assert "effort" in refused(ask(writer, output_config={"effort": "high"}), 400, "invalid_request_error")

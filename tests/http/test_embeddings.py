@@ -35,6 +35,14 @@ def test_unit_vectors_in_order(writer: Client) -> None:
     assert writer.post("/v1/stop", json={"model": "stories"}).status_code == 200
 
 
+def test_fewer_dimensions_are_the_first_ones(writer: Client) -> None:
+    (whole,) = (np.array(one["embedding"]) for one in embed(writer, input=TEXTS[0]).json()["data"])
+    for path in ("/v1/embeddings", "/api/embed"):
+        answer = writer.post(path, json={"model": "stories", "input": TEXTS[0], "dimensions": 8}).json()
+        found = np.array(answer["data"][0]["embedding"] if path == "/v1/embeddings" else answer["embeddings"][0])
+        assert np.allclose(found, whole[:8] / np.linalg.norm(whole[:8]), atol=1e-6)
+
+
 @pytest.mark.parametrize(
     ("fields", "param"),
     [
@@ -42,7 +50,8 @@ def test_unit_vectors_in_order(writer: Client) -> None:
         ({"input": [""]}, "input[0]"),
         ({"input": [1, 2]}, "input[0]"),
         ({"input": ["a"] * 2049}, "input"),
-        ({"dimensions": 8}, "dimensions"),
+        ({"dimensions": 0}, "dimensions"),
+        ({"dimensions": 65}, "dimensions"),
         ({"encoding_format": "hex"}, "encoding_format"),
         ({"model": "nobody"}, "model"),
         ({"model": "support"}, "model"),

@@ -298,6 +298,8 @@ def test_description_promises_what_is_answered(client: Client) -> None:
         "/v1/chat/completions",
         "/v1/completions",
         "/v1/embeddings",
+        "/v1/extract",
+        "/v1/generate",
         "/v1/messages",
         "/v1/messages/count_tokens",
         "/v1/ps",
@@ -306,6 +308,7 @@ def test_description_promises_what_is_answered(client: Client) -> None:
         "/v1/stop",
         "/metrics",
         *(f"/api/{name}" for name in ("chat", "embed", "embeddings", "generate", "ps", "show", "tags", "version")),
+        *(f"/api/{name}" for name in ("blobs/{digest}", "copy", "create", "delete", "pull")),
     }
     for path, methods in description["paths"].items():
         shape = "OllamaError" if path.startswith("/api/") else "ErrorReply"

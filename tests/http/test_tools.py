@@ -265,3 +265,74 @@ def test_the_built_in_decoder_calls_a_tool_when_it_must(store: Store, runner: as
         assert isinstance(json.loads(call["function"]["arguments"])["warm"], bool)
     finally:
         decoders.close()
+
+
+RESPONSES_TOOLS = [{"type": "function", **FUNCTION}]
+
+
+@pytest.mark.parametrize("choice", ["required", {"type": "function", "name": "weather"}])
+def test_responses_demand_a_call(tooled: Client, choice: Any) -> None:
+    body = {"model": "tooled", "input": "Is it warm?", "tools": RESPONSES_TOOLS, "tool_choice": choice}
+    answer = tooled.post("/v1/responses", json={**body, "max_output_tokens": 200, "parallel_tool_calls": False}).json()
+    (call,) = answer["output"]
+    assert (call["type"], call["name"], call["status"]) == ("function_call", "weather", "completed")
+    assert set(json.loads(call["arguments"])) == {"warm"}
+    assert (answer["status"], answer["tool_choice"]) == ("completed", choice)
+    assert answer["tools"][0]["parameters"] == WARM
+    history = [{"role": "user", "content": "Is it warm?"}, call]
+    history.append({"type": "function_call_output", "call_id": call["call_id"], "output": "yes"})
+    next_body = {"model": "tooled", "input": history, "tools": RESPONSES_TOOLS, "max_output_tokens": 4}
+    after = tooled.post("/v1/responses", json=next_body).json()
+    chat = [{**ASK[0]}, {"role": "assistant", "tool_calls": [{"id": call["call_id"], "function": _called(call)}]}]
+    chat.append({"role": "tool", "tool_call_id": call["call_id"], "content": "yes"})
+    same = {"model": "tooled", "messages": chat, "tools": TOOLS, "max_tokens": 4}
+    counted = tooled.post("/v1/chat/completions", json=same).json()["usage"]["prompt_tokens"]
+    assert after["usage"]["input_tokens"] == counted
+    count = tooled.post("/v1/responses/input_tokens", json={**next_body, "max_output_tokens": None}).json()
+    assert "max_output_tokens" in count["error"]["message"]
+    del next_body["max_output_tokens"]
+    assert tooled.post("/v1/responses/input_tokens", json=next_body).json()["input_tokens"] == counted
+
+
+def _called(call: dict[str, Any]) -> dict[str, Any]:
+    return {"name": call["name"], "arguments": call["arguments"]}
+
+
+def test_responses_stream_calls(scripted: Client) -> None:
+    body = {"model": "tooled", "input": "Is it warm?", "tools": RESPONSES_TOOLS}
+    whole = scripted.post("/v1/responses", json=body).json()
+    found = events(scripted.post("/v1/responses", json={**body, "stream": True}))
+    assert [data["sequence_number"] for _, data in found] == list(range(len(found)))
+    done = [data["item"] for name, data in found if name == "response.output_item.done"]
+    assert found[-1][1]["response"]["output"] == done
+    calls = [one for one in done if one["type"] == "function_call"]
+    assert len(calls) == 2
+    assert [_called(one) for one in calls] == [
+        _called(one) for one in whole["output"] if one["type"] == "function_call"
+    ]
+    parts: dict[int, str] = {}
+    for name, data in found:
+        if name == "response.function_call_arguments.delta":
+            parts[data["output_index"]] = parts.get(data["output_index"], "") + data["delta"]
+        elif name == "response.function_call_arguments.done":
+            assert parts[data["output_index"]] == data["arguments"]
+    texts = [part["text"] for one in done if one["type"] == "message" for part in one["content"]]
+    assert "".join(texts) == "".join(
+        part["text"] for one in whole["output"] if one["type"] == "message" for part in one["content"]
+    )
+
+
+@pytest.mark.parametrize("parallel", [True, False])
+def test_a_free_call_is_held_to_its_schema_once_it_has_begun(tooled: Client, parallel: bool) -> None:
+    """The bias makes the model of random weights begin a call; what follows is no chance."""
+    begin = {"511": 100}
+    body = {"model": "tooled", "messages": ASK, "tools": TOOLS, "max_tokens": 120, "temperature": 0}
+    answer = tooled.post("/v1/chat/completions", json={**body, "logit_bias": begin, "parallel_tool_calls": parallel})
+    choice = answer.json()["choices"][0]
+    call = choice["message"]["tool_calls"][0]
+    assert call["function"]["name"] == "weather"
+    assert set(json.loads(call["function"]["arguments"])) == {"warm"}
+    assert parallel or choice["finish_reason"] == "tool_calls"
+    free = tooled.post("/v1/chat/completions", json=body).json()["choices"][0]["message"]
+    assert free["content"]
+    assert "tool_calls" not in free

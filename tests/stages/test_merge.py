@@ -6,16 +6,19 @@ import json
 import os
 import shutil
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
+from linnet.core import failpoints
 from linnet.core.errors import GateFailed, InputError, Interrupted, StoreError
+from linnet.core.events import Event
 from linnet.core.runs import LOG, find_run
 from linnet.core.store import Store
-from linnet.pipeline.merge import merge
+from linnet.pipeline.merge import merge, merge_adapter
 from linnet.pipeline.tune import TuneOptions, resume, tune
-from linnet.stages import merge as stage
+from linnet.training import merging
 from tests.tiny_decoder import chats, tiny_decoder
 
 pytestmark = pytest.mark.usefixtures("one_core")
@@ -98,6 +101,55 @@ def test_a_merged_run_is_the_adapter_and_has_a_name(decoder: Path, rows: Path, t
     assert len(list((tmp_path / "runs").glob("tune-*"))) == 1
 
 
+def test_a_whole_model_has_no_adapter_to_export(decoder: Path, rows: Path, tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    done = tune(str(decoder), rows, TuneOptions(method="full", epochs=1, batch=8, max_length=200), store=store)
+    with pytest.raises(InputError, match="trained the whole model: it has no adapter"):
+        merge_adapter(done.step.run.id, store=store)
+    with pytest.raises(InputError, match="--base is for a model with a name"):
+        merge_adapter(done.step.run.id, base="x", store=store)
+
+
+@pytest.mark.skipif(os.environ.get("LINNET_NIGHTLY") != "1", reason="converts three models: LINNET_NIGHTLY=1 runs it")
+def test_adapters_share_their_base_and_answer_as_merged_models(decoder: Path, rows: Path, tmp_path: Path) -> None:
+    from linnet.core.models import model_names, read_manifest
+    from linnet.engines.generation import GREEDY, GenerateRequest, Generation, Message
+    from linnet.engines.llama import open_llama
+    from linnet.engines.load_plan import LoadOptions
+    from linnet.formats.resolve import resolve_model
+    from linnet.pipeline.create import preset_options
+
+    store = Store(tmp_path)
+    seconds = TuneOptions(**{**asdict(LORA), "seed": 1, "epochs": 4})
+    one, two = (tune(str(decoder), rows, options, store=store).step.run.id for options in (LORA, seconds))
+    made = [merge_adapter(run, name, store=store) for run, name in ((one, "first"), (two, "second"))]
+    assert made[0].step.result["gates"][0]["name"] == "adapter on base = merged, F32 GGUF"
+    assert made[0].step.result["proof"]["effect"] > 10 * made[0].step.result["proof"]["relative_difference"]
+    names = model_names(store)
+    assert len(names) == 3  # the base once
+    first, second = (read_manifest(store, name) for name in ("first", "second"))
+    assert first.files[first.entry].sha256 == second.files[second.entry].sha256
+    merge(two, "whole", store=store)
+
+    def answer(name: str) -> str:
+        model = resolve_model(store, name)
+        engine = open_llama(Path(model.path), LoadOptions(context=200, slots=1, **preset_options(model)))
+        try:
+            adapters = tuple((adapter, 1.0) for adapter in engine.adapters)
+            asked = (Message("user", chats(3)[2].turns[0].content),)
+            *_, last = engine.generate(
+                GenerateRequest(messages=asked, max_tokens=24, sampling=GREEDY, adapters=adapters)
+            )
+            assert isinstance(last, Generation)
+            return last.text
+        finally:
+            engine.close()
+
+    assert answer("second") == answer("whole")
+    assert answer("second") != answer(next(name for name in names if name.startswith("tiny-")))
+    assert merge_adapter(one, store=store).step.reused
+
+
 def test_a_template_of_ours_travels_with_what_is_made(decoder: Path, rows: Path, tmp_path: Path) -> None:
     from linnet.formats.named_templates import CHATML
     from linnet.formats.template_render import folder_template
@@ -126,19 +178,69 @@ def test_a_base_that_changed_is_refused(decoder: Path, rows: Path, tmp_path: Pat
         merge(done.step.run.id, store=store)
 
 
-def test_a_stopped_run_is_neither_merged_nor_continued_by_other_code(
-    decoder: Path, rows: Path, tmp_path: Path, arm: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    store = Store(tmp_path)
-    arm("train.step:1=term")
+def stop(decoder: Path, rows: Path, store: Store, arm: Callable[[str], None]) -> str:
+    """A run that was stopped after two steps."""
+    arm("train.step:2=term")
     with pytest.raises(Interrupted):
         tune(str(decoder), rows, LORA, store=store)
     arm("")
+    return find_run(store, "tune").id
+
+
+def test_other_code_goes_on_with_a_run_and_says_so(
+    decoder: Path, rows: Path, tmp_path: Path, arm: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What decides is what changes numbers; an edit of the source is a warning, and on record."""
+    whole, store = Store(tmp_path / "whole"), Store(tmp_path / "stopped")
+    expected = tune(str(decoder), rows, LORA, store=whole).step.run
+    run = stop(decoder, rows, store, arm)
     with pytest.raises(InputError, match=r"is stopped, not finished\.\nGo on with: linnet runs resume"):
         merge("tune", store=store)
-    monkeypatch.setattr("linnet.pipeline.tune.code_version", lambda: "other")
-    with pytest.raises(StoreError, match="another version of Linnet"):
+    monkeypatch.setattr("linnet.pipeline.tune.code_version", lambda: "0.2.0+other")
+    monkeypatch.setattr("linnet.core.store.code_version", lambda: "0.2.0+other")
+    told: list[Event] = []
+    done = resume(run, store=store, on_event=told.append).step
+    assert done.run.id == run == expected.id
+    assert done.result["resumed_by"] == ["0.2.0+other"]
+    assert done.result["resumed_step"] == 2
+    assert done.run.code_version == expected.code_version
+    assert [event.kind for event in told if "begun by other code" in event.message] == ["warning"]
+    assert outcome(store, run) == outcome(whole, run)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"torch": "1.0.0"}, "was begun with torch 1.0.0; here is"),
+        ({"base_files": {"config.json": "0"}}, "is not the model that tune-.* was begun with"),
+        ({"recipe": {"method": "lora", "epochs": 2, "bath_size": 8}}, "has a recipe that this version does not read"),
+        ({"code_version": "0.0.1+other"}, "was begun with other rows, or by a version that read them otherwise"),
+    ],
+)
+def test_what_changes_numbers_is_refused(stopped: Path, tmp_path: Path, change: dict[str, object], said: str) -> None:
+    store = Store(Path(shutil.copytree(stopped, tmp_path / "store")))
+    view = find_run(store, "tune")
+    (view.folder / "request.json").write_text(json.dumps({**view.request, **change}))
+    with pytest.raises(StoreError, match=said):
         resume("tune", store=store)
+    assert [path.name for path in (store.root / "runs").iterdir()] == [view.id]
+
+
+@pytest.fixture(scope="module")
+def stopped(decoder: Path, rows: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store with one stopped run."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LINNET_THREADS", "1")
+
+        def armed(points: str) -> None:
+            patch.setenv("LINNET_FAILPOINTS", points)
+            failpoints._armed.cache_clear()
+            failpoints._hits.clear()
+
+        store = Store(tmp_path_factory.mktemp("stopped"))
+        stop(decoder, rows, store, armed)
+    failpoints._armed.cache_clear()
+    return store.root
 
 
 @pytest.mark.skipif(os.environ.get("LINNET_NIGHTLY") != "1", reason="converts a second model: LINNET_NIGHTLY=1 runs it")
@@ -147,7 +249,7 @@ def test_a_conversion_that_answers_otherwise_is_stopped(
 ) -> None:
     store = Store(tmp_path)
     done = tune(str(decoder), rows, LORA, store=store)
-    monkeypatch.setattr(stage, "GGUF_AGREEMENT", 1.1)
+    monkeypatch.setattr(merging, "GGUF_AGREEMENT", 1.1)
     with pytest.raises(GateFailed, match="The engine gives another likeliest token than torch"):
         merge(done.step.run.id, store=store)
     assert not list((tmp_path / "runs").glob("merge-*/record.json"))

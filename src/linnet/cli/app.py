@@ -8,8 +8,10 @@ from linnet.cli import (
     build,
     check,
     classify,
+    compare,
     convert,
     cp,
+    create,
     data,
     doctor,
     engine,
@@ -18,6 +20,7 @@ from linnet.cli import (
     keys,
     list_,
     merge,
+    plan,
     ps,
     pull,
     quantize,
@@ -28,6 +31,7 @@ from linnet.cli import (
     settings,
     show,
     stop,
+    traces,
     tune,
 )
 from linnet.version import __version__
@@ -44,15 +48,18 @@ app.add_typer(data.app, name="data")
 app.command("tune")(tune.tune)
 app.command("merge")(merge.merge)
 app.add_typer(runs.app, name="runs")
+app.command("plan")(plan.plan)
 app.command("convert")(convert.convert)
 app.command("quantize")(quantize.quantize)
 app.command("evaluate")(evaluate.evaluate)
+app.command("compare")(compare.compare)
 app.command("check")(check.check)
 app.command("classify")(classify.classify)
 app.command("serve")(serve.serve)
 app.command("ps")(ps.ps)
 app.command("stop")(stop.stop)
 app.add_typer(keys.app, name="keys")
+app.command("traces")(traces.traces)
 app.command("run")(run.run)
 app.command("pull")(pull.pull)
 app.command("import")(import_.import_)
@@ -60,6 +67,7 @@ app.command("list")(list_.list_)
 app.command("show")(show.show)
 app.command("rm")(rm.rm)
 app.command("cp")(cp.cp)
+app.command("create")(create.create)
 app.add_typer(engine.app, name="engine")
 app.command("doctor")(doctor.doctor)
 app.command("settings")(settings.settings)

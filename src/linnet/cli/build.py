@@ -9,6 +9,8 @@ import typer
 
 def build(
     task: Path = typer.Argument(..., help="The task.toml, or the folder it lies in."),
+    until: str = typer.Option("", "--until", help="Stop after this stage, such as prepare or evaluate."),
+    dry_run: bool = typer.Option(False, "--dry-run", help="Print the plan with minutes and disk, and build nothing."),
     as_json: bool = typer.Option(False, "--json", help="Print one JSON line on standard output, and no progress."),
     quiet: bool = typer.Option(False, "--quiet", "-q", help="Show no progress."),
 ) -> None:
@@ -17,11 +19,19 @@ def build(
     What is already done is reused. An interrupted build goes on where it stopped.
     """
     from linnet.cli.printing import listener, plain, print_json
-    from linnet.pipeline.build import build as run
 
-    result = run(task, on_event=listener(quiet or as_json))
+    if dry_run:
+        _plan(task, as_json=as_json, quiet=quiet)
+        return
+    from linnet.pipeline.build import BuildResult, build_until
+
+    result = build_until(task, until, on_event=listener(quiet or as_json))
     if as_json:
         print_json(result.summary())
+        return
+    if not isinstance(result, BuildResult):
+        for key, value in result.summary().items():
+            print(f"{key:<14}{plain(str(value))}")
         return
     metric, base = result.specialist.metric, result.specialist.baseline
     low, high = metric["ci95"]
@@ -29,9 +39,24 @@ def build(
     print(
         f"{result.specialist.full_name}  {metric['name']} {metric['value']:.4f} [{low:.4f}, {high:.4f}] on the test set"
     )
-    print(f"  baseline  {base['name']} {base['value']:.4f}")
+    if base:
+        print(f"  baseline  {plain(base['name'])} {base['value']:.4f}")
     print(f"  chosen    {result.choice.candidate}: {plain(result.choice.reason)}")
     for warning in result.choice.warnings:
         print(f"  warning   {plain(warning)}")
     print(f"  report    {result.report_path}")
     print(f"  seconds   {result.seconds:.1f}{' (nothing had changed)' if result.reused else ''}")
+
+
+def _plan(task: Path, *, as_json: bool, quiet: bool) -> None:
+    from linnet.cli.printing import listener, plain, print_json
+    from linnet.pipeline.build_plan import plan_build
+
+    found = plan_build(task, on_event=listener(quiet or as_json))
+    if as_json:
+        print_json(found.to_json() | {"seconds": round(found.seconds, 1), "disk_bytes": found.disk_bytes})
+        return
+    for one in found.stages:
+        size = f"{one.disk_bytes / 1e6:>9.1f} MB" if one.disk_bytes else " " * 12
+        print(f"  {one.stage:<9}{one.seconds / 60:>8.1f} min{size}  {plain(one.what)}")
+    print(f"  {'together':<9}{found.seconds / 60:>8.1f} min{found.disk_bytes / 1e6:>9.1f} MB  forecast, not a promise")

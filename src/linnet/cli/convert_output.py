@@ -9,6 +9,7 @@ from linnet.cli.printing import plain
 if TYPE_CHECKING:
     from linnet.engines.gguf_quantize import Quantized
     from linnet.engines.quantize_gate import Gate
+    from linnet.engines.quantize_guided import Searched
     from linnet.stages.convert import Converted, Possible
 
 SHOWN = 5
@@ -16,7 +17,7 @@ SHOWN = 5
 
 def print_converted(found: Converted) -> None:
     print(plain(f"{found.name or found.path}"))
-    for name, value in (*_size(found.quantized), *_proof(found.gate)):
+    for name, value in (*_size(found.quantized), *_search(found.search), *_proof(found.gate)):
         print(plain(f"  {name:<12}{value}"))
 
 
@@ -32,6 +33,15 @@ def _size(made: Quantized) -> list[tuple[str, str]]:
         if len(names) > SHOWN:
             lines.append(("", f"and {len(names) - SHOWN} more (--json has all)"))
     return lines
+
+
+def _search(found: Searched | None) -> list[tuple[str, str]]:
+    if found is None:
+        return []
+    measured = f"{found.measured.mean:.4g} nats on {found.measured.tokens} held-out tokens of {found.text}"
+    added = f"{found.predicted:.4g} predicted and {found.in_search:.4g} measured while choosing"
+    best = f"{found.measurements} measurements, at most {found.gap:.2%} from the best choice by them"
+    return [("chosen by", best), ("loss", f"mean KL divergence {measured}"), ("", added)]
 
 
 def _proof(gate: Gate) -> list[tuple[str, str]]:

@@ -5,16 +5,29 @@ from __future__ import annotations
 import typer
 
 
-def doctor(as_json: bool = typer.Option(False, "--json", help="Print one JSON line.")) -> None:
-    """Show this machine: cores, instruction sets, memory, GPU, disk, installed parts, and what will fit."""
+def doctor(
+    measure: bool = typer.Option(False, "--measure", help="Measure how fast this machine is, now (some seconds)."),
+    rate: float = typer.Option(10.0, min=0.1, help="Tokens per second of an answer that a size must reach."),
+    as_json: bool = typer.Option(False, "--json", help="Print one JSON line."),
+) -> None:
+    """Show this machine: cores, instruction sets, memory, GPU, disk, installed parts, and what will fit.
+
+    Once it was measured, also which sizes of models in which types it holds and runs fast enough.
+    """
     from linnet.cli.printing import print_json
     from linnet.core.settings import home
+    from linnet.core.store import Store
+    from linnet.engines.advice import sizes_that_suit
     from linnet.engines.hardware import installed, machine, what_fits
+    from linnet.engines.machine_speed import kept_speed, machine_speed
 
     here, parts = machine(home()), installed()
+    speed = machine_speed(Store(), again=True) if measure else kept_speed(Store()) if home().is_dir() else None
+    sizes = sizes_that_suit(speed, rate) if speed else []
     fits = what_fits(here)
     if as_json:
-        print_json(here.to_json() | {"installed": parts, "fits": fits, "store": str(home())})
+        print_json(here.to_json() | {"installed": parts, "fits": fits, "store": str(home()),
+                   "speed": speed.to_json() if speed else None, "sizes": [one.to_json() for one in sizes]})  # fmt: skip
         return
     gib = 2**30
     print(f"processor    {here.processor} ({here.architecture}), {here.usable_cores} of {here.cores} cores usable")
@@ -28,3 +41,8 @@ def doctor(as_json: bool = typer.Option(False, "--json", help="Print one JSON li
     print("\nwhat fits")
     for line in fits:
         print(f"  {line}")
+    print(f"\nsizes of models, at {rate:g} tokens/s or more")
+    if not speed:
+        print("  not measured yet: linnet doctor --measure")
+    for one in sizes:
+        print(f"  {one.in_words()}")

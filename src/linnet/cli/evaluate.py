@@ -1,31 +1,98 @@
-"""`linnet evaluate`: a finished specialist on a file of labelled examples, through the engine that serves it."""
+"""`linnet evaluate`: a specialist, a decoder or an endpoint on examples, by one ruler."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from linnet.core.errors import InputError
+
+if TYPE_CHECKING:
+    from linnet.core.store import Store
+    from linnet.pipeline.evaluate import Evaluated, EvaluateOptions
+
+WORST = 5
+
 
 def evaluate(
-    name: str = typer.Argument(..., help="The specialist: name or name:version."),
-    file: Path = typer.Argument(..., help="A table with a text and a label in each row."),
-    input_column: str = typer.Option("", "--input", help="Column of the text; guessed when not given."),
-    output_column: str = typer.Option("", "--output", help="Column of the label; guessed when not given."),
-    as_json: bool = typer.Option(False, "--json", help="Print one JSON line."),
+    name: Annotated[str, typer.Argument(help="A specialist, a model of `linnet list`, a GGUF file or a folder.")],
+    file: Annotated[Path | None, typer.Argument(help="The examples; the same as --data.")] = None,
+    *,
+    data: Annotated[Path | None, typer.Option(help="The examples: CSV, JSONL, JSON, Parquet; or a .txt file.")] = None,
+    metric: Annotated[list[str] | None, typer.Option(help="A metric, or FILE.py:FUNCTION. The first decides.")] = None,
+    input_: Annotated[str, typer.Option("--input", help="Column of the text, or a template of columns.")] = "",
+    output: Annotated[str, typer.Option(help="Column of the answer; may hold a list of references.")] = "",
+    format_: Annotated[str, typer.Option("--format", help="messages, sharegpt, ... Recognised.")] = "",
+    group: Annotated[str, typer.Option(help="Column of groups: drawn whole, and shown apart.")] = "",
+    instruction: Annotated[str, typer.Option("--instruction", "--prompt", help="What stands before questions.")] = "",
+    schema: Annotated[Path | None, typer.Option(help="JSON schema that every answer is held to.")] = None,
+    labels: Annotated[str, typer.Option(help="Labels to score, with commas. Those of the data by default.")] = "",
+    shots: Annotated[int, typer.Option(help="How many examples are shown before each question.")] = 0,
+    shots_from: Annotated[Path | None, typer.Option(help="The file that they are taken from.")] = None,
+    max_tokens: Annotated[int, typer.Option(help="Longest answer in tokens.")] = 512,
+    stop: Annotated[list[str] | None, typer.Option(help="A text that ends an answer.")] = None,
+    raw: Annotated[bool, typer.Option("--raw", help="Ask without a chat template.")] = False,
+    limit: Annotated[int, typer.Option(help="Only the first so many rows.")] = 0,
+    endpoint: Annotated[str, typer.Option(help="Ask this OpenAI-compatible address for the model.")] = "",
+    seed: Annotated[int, typer.Option(help="Of resampling, and of the choice of shots.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON line, and no progress.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")] = False,
 ) -> None:
-    """Measure a specialist on labelled examples: metrics with 95 % intervals, by class."""
-    from linnet.cli.printing import plain, print_json
+    """Measure a model on examples: metrics with 95 % intervals, by length, group and class.
+
+    Answers are kept one by one; an interrupted evaluation goes on with the same command.
+    """
     from linnet.core.store import Store
+
+    if (file is None) == (data is None):
+        raise InputError("The examples are needed, once.", "Write: linnet evaluate MODEL --data FILE --metric NAME")
+    rows, store = data or file or Path(), Store()
+    if not (metric or schema or endpoint) and (data is None or _is_classifier(store, name)):
+        _classifier(store, name, rows, (input_, output), as_json=as_json)
+        return
+    from linnet.pipeline.evaluate import EvaluateOptions
+    from linnet.text.questions import Asking
+
+    options = EvaluateOptions(
+        metrics=tuple(metric or ()), asking=Asking(input_, output, format_, group, limit), instruction=instruction,
+        schema=str(schema or ""), shots=shots, shots_from=str(shots_from or ""), max_tokens=max_tokens,
+        stop=tuple(stop or ()), raw=raw, labels=tuple(x.strip() for x in labels.split(",") if x.strip()),
+        endpoint=endpoint, seed=seed,
+    )  # fmt: skip
+    _run(name, rows, options, as_json=as_json, quiet=quiet)
+
+
+def _run(name: str, rows: Path, options: EvaluateOptions, *, as_json: bool, quiet: bool) -> None:
+    from linnet.cli.printing import listener, print_json
+    from linnet.pipeline.evaluate import evaluate as run
+
+    found = run(name, rows, options, on_event=listener(quiet or as_json))
+    if as_json:
+        print_json(found.summary())
+        return
+    _show(found, rows)
+
+
+def _is_classifier(store: Store, name: str) -> bool:
+    from linnet.core.names import is_name
+
+    bare = name.partition(":")[0]
+    return is_name(bare) and bool(store.versions(bare)) and store.find(name)[0].kind == "classify"
+
+
+def _classifier(store: Store, name: str, file: Path, columns: tuple[str, str], *, as_json: bool) -> None:
+    from linnet.cli.printing import plain, print_json
     from linnet.stages.evaluate import evaluate_file
 
-    evaluation, truncated = evaluate_file(Store(), name, file, input_column or None, output_column or None)
+    evaluation, truncated = evaluate_file(store, name, file, columns[0] or None, columns[1] or None)
     if as_json:
         print_json(evaluation.to_json() | {"truncated": truncated})
         return
     print(f"{evaluation.candidate} on {evaluation.examples} examples of {file}")
     for what in ("macro_f1", "accuracy"):
-        found = getattr(evaluation, what)
+        found = evaluation.metric(what)
         print(f"  {what:<10}{found.value:.4f}  [{found.low:.4f}, {found.high:.4f}]")
     print(f"  expected calibration error {evaluation.expected_calibration_error:.4f}")
     if truncated:
@@ -35,3 +102,40 @@ def evaluate(
     for label, row in evaluation.per_class.items():
         shown = f"{row['precision']:>10.3f}{row['recall']:>8.3f}{row['f1']:>8.3f}{row['support']:>9.0f}"
         print(f"  {plain(label):<{width}}{shown}")
+
+
+def _show(found: Evaluated, rows: Path) -> None:
+    from linnet.cli.printing import plain
+
+    made = found.evaluation
+    print(f"{plain(made.candidate)} on {made.examples} examples of {plain(str(rows))}")
+    width = max(len(name) for name in made.metrics) + 2
+    for name, one in made.metrics.items():
+        print(f"  {plain(name):<{width}}{one.value:.4f}  [{one.low:.4f}, {one.high:.4f}]")
+    if told := made.detectable.get(made.primary):
+        print(f"  {told}")
+    if made.failed:
+        print(f"  {made.failed} questions got no answer and count as wrong")
+    for text, count in list(made.problems.items())[:WORST]:
+        print(f"  {count:>5} x {plain(text)[:160]}")
+    _show_slices(made.primary, made.slices)
+    speed = found.answered.result["requests_per_second"] if found.answered else None
+    if speed and found.answered and not found.answered.reused:
+        print(f"\n  {speed:.1f} questions a second, {found.answered.result['completion_tokens']} tokens written")
+    print(f"  run        {found.step.run.id}")
+    if found.answered:
+        print(f"  answers    {found.answered.folder / 'predictions.jsonl'}")
+
+
+def _show_slices(metric: str, slices: list[dict[str, Any]]) -> None:
+    from linnet.cli.printing import plain
+
+    if not slices:
+        return
+    width = min(40, max(len(one["name"]) for one in slices)) + 2
+    print(f"\n  {metric} by part")
+    for one in slices[:30]:
+        limits = f"  [{one['low']:.4f}, {one['high']:.4f}]" if one["low"] is not None else ""
+        print(f"  {one['by']:<8}{plain(one['name'])[:40]:<{width}}{one['examples']:>6}  {one['value']:.4f}{limits}")
+    if len(slices) > 30:
+        print(f"  and {len(slices) - 30} more parts in evaluation.json of the run")

@@ -1,10 +1,9 @@
-"""`linnet run`: one answer, or a chat on the terminal, with a GGUF model in a process of its own."""
+"""`linnet run`: one answer, or a chat on the terminal: a GGUF in a process of its own, or a folder in torch."""
 
 from __future__ import annotations
 
 import io
 import sys
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -16,6 +15,7 @@ from linnet.core.errors import ContextExceeded, InputError
 if TYPE_CHECKING:
     from linnet.engines.conversation import Parameters
     from linnet.engines.llama import LlamaEngine
+    from linnet.engines.torch_decoder import TorchDecoder
 
 
 def run(
@@ -34,6 +34,8 @@ def run(
     template: Annotated[str, typer.Option(help="Chat template instead of the model's: builtin:chatml or a file.")] = "",
     context: Annotated[int, typer.Option(help="Tokens of prompt and answer together. 0: chosen.")] = 0,
     threads: Annotated[int, typer.Option(help="Threads to use. 0: LINNET_THREADS, else every core.")] = 0,
+    engine: Annotated[str, typer.Option(help="llama for GGUF; torch for a Hugging Face folder, slower.")] = "llama",
+    quantize: Annotated[str, typer.Option(help="With --engine torch: nf4 or int8, through bitsandbytes.")] = "",
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object: text, token counts, timings.")] = False,
 ) -> None:
     """Chat with a model on the terminal, or give one answer to a prompt, a file or a pipe.
@@ -41,8 +43,6 @@ def run(
     Ctrl-C stops the answer. In the chat /help lists the commands. Nothing of it is written to disk.
     """
     from linnet.cli import run_input, run_model
-    from linnet.core.store import Store
-    from linnet.engines.load_plan import LoadOptions
 
     if raw and (system or template):
         raise InputError("--raw uses no template: --system and --template would change nothing.", "Leave one out.")
@@ -57,19 +57,17 @@ def run(
         raise InputError("--json is for one answer: it needs a prompt.", "Give one, or leave --json out.")
     if text is None and not is_chat:
         raise InputError("There is no prompt: standard input is empty.", "Give one after the model's name.")
-    options = LoadOptions(context=context, threads=threads, slots=1, template=run_model.read_template(template))
-    store = Store()
-    found = run_model.find_model(store, model, may_ask=_may_ask() and not as_json)
-    started = time.monotonic()
-    with run_model.loaded(store, found, options, needs_template=not raw) as engine:
-        session = _Session(engine, found.name, parameters, system, raw, 1000 * (time.monotonic() - started))
+    wish = run_model.Wish(model, engine, quantize, run_model.read_template(template), context, threads, raw)
+    with run_model.opened(wish, parameters, may_ask=_may_ask() and not as_json) as (decoder, name, load_ms):
+        parameters = run_model.with_adapters(decoder, parameters)
+        session = _Session(decoder, name, parameters, system, raw, load_ms)
         code = _chat(session, text or "") if is_chat else _answer(session, text or "", as_json=as_json)
     raise typer.Exit(code)
 
 
 @dataclass(frozen=True, slots=True)
 class _Session:
-    engine: LlamaEngine
+    engine: LlamaEngine | TorchDecoder
     model: str
     parameters: Parameters
     system: str
@@ -107,6 +105,7 @@ def _may_ask() -> bool:
 
 def _answer(session: _Session, text: str, *, as_json: bool) -> int:
     """One answer on standard output. Returns the exit code: 130 when it was stopped."""
+    from linnet.cli import run_model
     from linnet.cli import run_output as output
     from linnet.engines.conversation import Conversation
 
@@ -125,19 +124,22 @@ def _answer(session: _Session, text: str, *, as_json: bool) -> int:
     if as_json:
         value = {"model": session.model, "text": found.text, **output.statistics(found)}
         value["timings"]["load_ms"] = round(session.load_ms, 3)
+        value |= run_model.memory(engine)
         print(output.json_text(value, indent=2 if sys.stdout.isatty() else None), flush=True)
     if note := output.finish_note(found, parameters.max_tokens, engine.context, larger):
         print(note, file=sys.stderr)
+    run_model.remember(engine, found)
     return 130 if found.finish_reason == "cancelled" else 0
 
 
 def _chat(session: _Session, attached: str) -> int:
     from linnet.cli.run_chat import Chat, line_reader
+    from linnet.cli.run_model import reasons
     from linnet.cli.run_output import shown
     from linnet.engines.conversation import Conversation
 
     engine = session.engine
-    facts = [f"engine {engine.build}, loaded in {session.load_ms / 1000:.1f} s", *engine.plan.reasons]
+    facts = [f"engine {engine.build}, loaded in {session.load_ms / 1000:.1f} s", *reasons(engine)]
     chat = Chat(
         engine=engine,
         model=session.model,

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -18,11 +20,107 @@ from linnet.core.errors import InputError, NameInvalid, NotFound
 if TYPE_CHECKING:
     from linnet.core.records import Model
     from linnet.core.store import Store
+    from linnet.engines.conversation import Parameters
+    from linnet.engines.generation import Generation
     from linnet.engines.llama import LlamaEngine
     from linnet.engines.load_plan import LoadOptions
+    from linnet.engines.torch_decoder import TorchDecoder
 
 END_S = 2.0  # for a load that was stopped to end
 TEMPLATES = ("builtin:chatml",)
+ENGINES = ("llama", "torch")
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """The flags that say which model is opened and how."""
+
+    model: str
+    engine: str
+    quantize: str
+    template: str
+    context: int
+    threads: int
+    raw: bool
+
+
+@contextmanager
+def opened(
+    wish: Wish, parameters: Parameters, *, may_ask: bool
+) -> Iterator[tuple[LlamaEngine | TorchDecoder, str, float]]:
+    """The decoder with its name and the milliseconds that loading took.
+
+    Raises InputError for flags that do not fit each other, and what finding and loading raise.
+    """
+    from linnet.core.store import Store
+    from linnet.engines.load_plan import LoadOptions
+
+    if wish.engine not in ENGINES:
+        raise InputError(f"No engine is called {wish.engine[:40]!r}.", f"Known: {', '.join(ENGINES)}.")
+    in_torch = wish.engine == "torch"
+    if wish.quantize and not in_torch:
+        raise InputError("--quantize is for --engine torch.", "A GGUF is quantised already: see linnet quantize.")
+    if in_torch:
+        from linnet.engines.torch_text import refuse
+
+        refuse(parameters.raw_request(""))
+    store = Store()
+    found = find_model(store, wish.model, may_ask=may_ask, in_torch=in_torch)
+    started = time.monotonic()
+    options = LoadOptions(context=wish.context, threads=wish.threads, slots=1, template=wish.template)
+    with (
+        _in_torch(store, found, wish) if in_torch else loaded(store, found, options, needs_template=not wish.raw)
+    ) as engine:
+        yield engine, found.name, 1000 * (time.monotonic() - started)
+
+
+@contextmanager
+def _in_torch(store: Store, model: Model, wish: Wish) -> Iterator[TorchDecoder]:
+    from linnet.core.models import lease
+    from linnet.engines.torch_load import check_kind
+
+    check_kind(wish.quantize or "none")
+    from linnet.engines.torch_decoder import TorchOptions, open_torch
+
+    options = TorchOptions(wish.quantize or "none", wish.context, wish.threads, wish.template)
+    with lease(store, model), _said(f"loading {model.name} …"):
+        engine = open_torch(Path(model.path), options, label=model.name)
+    _require_template(model, wish.raw or engine.has_template)
+    try:
+        yield engine
+    finally:
+        engine.close()
+
+
+def with_adapters(engine: LlamaEngine | TorchDecoder, parameters: Parameters) -> Parameters:
+    """The parameters with every adapter that the model was loaded with."""
+    return replace(parameters, adapters=tuple((name, 1.0) for name in getattr(engine, "adapters", ())))
+
+
+def reasons(engine: LlamaEngine | TorchDecoder) -> tuple[str, ...]:
+    """What was chosen for the model and why, or what it takes."""
+    return engine.plan.reasons if hasattr(engine, "plan") else engine.reasons
+
+
+def memory(engine: LlamaEngine | TorchDecoder) -> dict[str, Any]:
+    """What a model in torch takes, for --json. A GGUF's process is another one: see linnet ps."""
+    if hasattr(engine, "plan"):
+        return {}
+    return {"memory": {"weights_bytes": engine.weights_bytes, "peak_bytes": engine.peak_memory_bytes}}
+
+
+def remember(engine: LlamaEngine | TorchDecoder, answer: Generation) -> None:
+    """Keep what an answer of a GGUF took, so that `linnet plan` knows how far off it was. Fails silently."""
+    from contextlib import suppress
+
+    from linnet.core.errors import LinnetError
+    from linnet.core.store import Store
+    from linnet.engines.llama import LlamaEngine
+    from linnet.stages.plan import remember as keep
+
+    if isinstance(engine, LlamaEngine):
+        with suppress(LinnetError):
+            keep(Store(), engine.plan, answer, engine.measured_bytes)
 
 
 def read_template(given: str) -> str:
@@ -39,13 +137,13 @@ def read_template(given: str) -> str:
     return file_text(Path(given).expanduser())
 
 
-def find_model(store: Store, name: str, *, may_ask: bool) -> Model:
+def find_model(store: Store, name: str, *, may_ask: bool, in_torch: bool = False) -> Model:
     """The decoder of this name. One that only a hub has is offered when `may_ask`, else NotFound names the pull."""
     from linnet.formats.builtin import RUNNABLE
     from linnet.formats.resolve import resolve_model
 
     try:
-        model = resolve_model(store, RUNNABLE.get(name, name))
+        model = resolve_model(store, name if in_torch else RUNNABLE.get(name, name))
     except NotFound as error:
         if name.startswith("hf:") and may_ask:
             model = _offered(store, name, error)
@@ -55,8 +153,11 @@ def find_model(store: Store, name: str, *, may_ask: bool) -> Model:
             raise
     if model.kind == "encoder":
         raise InputError(f"{name} is an encoder: it gives no text.", "Choose a decoder in a GGUF file.")
-    if model.format != "gguf":
-        raise InputError(f"{name} is {model.format}; only GGUF is run.", "Pull or import a GGUF of it.")
+    if in_torch and model.format != "safetensors":
+        raise InputError(f"{name} is {model.format}; torch runs safetensors.", "Leave --engine torch out.")
+    if not in_torch and model.format != "gguf":
+        hint = "Pull or import a GGUF of it, make one with linnet convert, or use --engine torch."
+        raise InputError(f"{name} is {model.format}; this engine runs GGUF.", hint)
     return model
 
 
@@ -87,20 +188,31 @@ def loaded(store: Store, model: Model, options: LoadOptions, *, needs_template: 
     """
     from linnet.core.models import lease
     from linnet.engines.llama import open_llama
+    from linnet.pipeline.create import preset_options
 
+    made = preset_options(model)
+    if options.template:
+        made.pop("template", None)
+    if (preset := model.preset) is not None and (preset.system or preset.messages or preset.parameters):
+        said = f"{model.name}: its system text, messages and parameters count in `linnet serve` only; give them here."
+        print(shown(said), file=sys.stderr)
     with lease(store, model):
-        engine = open_llama(Path(model.path), options, label=model.name)
-        if needs_template and not engine.has_template:
-            raise InputError(
-                f"{model.name} has no chat template: it is a base model, which continues a text.",
-                "Use --raw; or --template builtin:chatml, when it was trained on that.",
-            )
+        engine = open_llama(Path(model.path), replace(options, **made), label=model.name)
+        _require_template(model, engine.has_template or not needs_template)
         try:
             with _said(f"loading {model.name} …"):
                 _start(engine)
             yield engine
         finally:
             engine.close()
+
+
+def _require_template(model: Model, fine: bool) -> None:
+    if not fine:
+        raise InputError(
+            f"{model.name} has no chat template: it is a base model, which continues a text.",
+            "Use --raw; or --template builtin:chatml, when it was trained on that.",
+        )
 
 
 def _start(engine: LlamaEngine) -> None:

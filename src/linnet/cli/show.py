@@ -101,6 +101,17 @@ def _model_lines(manifest: Manifest, path: str) -> list[str]:
     lines.append(f"  reads     {manifest.max_tokens or 'an unstated number of'} tokens")
     lines.append(f"  licence   {manifest.licence}")
     lines.append(f"  source    {source.source}")
+    if (preset := manifest.preset) is not None:
+        from linnet.formats.modelfile import parameter_lines
+
+        made = (
+            ("system", preset.system),
+            ("template", "its own" if preset.template else ""),
+            ("adapter", preset.adapter),
+        )
+        lines.append(f"  made from {preset.base}")
+        lines += [f"  {word:<10}{text}" for word, text in made if text]
+        lines += [f"  parameter {name} {value}" for name, value in parameter_lines(preset.parameters)]
     if source.commit:
         lines.append(f"  commit    {source.commit}" + (f" ({source.revision})" if source.revision else ""))
     lines += [f"  url       {source.url}"] if source.url else []

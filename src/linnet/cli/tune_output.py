@@ -55,7 +55,8 @@ def print_report(base: str, report: dict[str, Any]) -> None:
     mark = "in colour" if colour else f"between {BEGIN} and {END}"
     line(f"\n{len(report['examples'])} rows from the shortest to the longest; what is learned is {mark}:")
     for example in report["examples"]:
-        where = f"{report['source']['unit']} {example['row']}"
+        which = f", {example['answer']}" if example.get("answer") else ""
+        where = f"{report['source']['unit']} {example['row']}{which}"
         line(f"\n{where}: {example['tokens']} tokens, {example['target_tokens']} of them learned")
         console.print(_marked(example["text"], colour), soft_wrap=True)
     line("\nPlan")

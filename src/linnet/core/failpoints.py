@@ -13,6 +13,7 @@ import signal
 from collections import Counter
 
 NAMES = (
+    "answer.kept",
     "blob.fsync",
     "blob.link",
     "blob.rename",
@@ -30,6 +31,7 @@ NAMES = (
     "import.copy",
     "record.write",
     "train.step",
+    "upload.write",
     "view.publish",
 )
 

@@ -103,7 +103,8 @@ def check_free(store: Store, manifest: Manifest) -> None:
         return
     there = read_manifest(store, manifest.full_name)
     same_repo = there.provenance.repo and there.provenance.repo == manifest.provenance.repo
-    if not same_repo and _hashes(there) != _hashes(manifest):
+    other = _hashes(there) != _hashes(manifest) or there.preset != manifest.preset
+    if other and (not same_repo or there.preset is not None):
         raise InputError(
             f"{manifest.full_name} is in the store already, from {there.provenance.source}.",
             f"Choose another name with --name, or remove it first: linnet rm {manifest.full_name}",

@@ -5,6 +5,7 @@ Equal content is an equal value. Nothing here opens a file.
 
 from __future__ import annotations
 
+import json
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
@@ -43,12 +44,29 @@ class Run(Record):
     created: str
 
 
+class Preset(Record):
+    """What a model that was made with `create` says beside its weights. A request's own words go before it.
+
+    `base` is the name it was made from, `template` a chat template instead of the file's. `system` begins every chat
+    that has no system message, `messages` (role, content) stand before its turns. `parameters` have Ollama's names.
+    `adapter` is the one of the model's files that is a LoRA adapter.
+    """
+
+    base: str
+    template: str = ""
+    system: str = ""
+    messages: tuple[tuple[str, str], ...] = ()
+    parameters: dict[str, int | float | tuple[str, ...]] = {}
+    adapter: str = ""
+
+
 class Model(Record):
     """A model as it lies on the disk, ready to be opened.
 
     `path` is the folder, or for GGUF the file (of a split set: its first part). `files` may be empty for a GGUF
     named by its path: hashing it takes as long as reading it. `max_tokens` is what is read of a text, or a decoder's
     context; 0 where unknown. `digest` names its place in the store, empty elsewhere; `report` is the check's.
+    `adapter` is the path of the preset's adapter.
     """
 
     name: str
@@ -62,6 +80,8 @@ class Model(Record):
     pooling: Literal["mean", "cls"] = "mean"
     digest: str = ""
     report: dict[str, Any] = {}
+    preset: Preset | None = None
+    adapter: str = ""
 
 
 class ModelFile(Record):
@@ -108,6 +128,13 @@ class Manifest(Record):
     pooling: Literal["mean", "cls"] = "mean"
     report: dict[str, Any]
     created: str
+    preset: Preset | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        found = super().to_json()
+        if self.preset is None:
+            del found["preset"]  # what earlier versions wrote, they can read again
+        return found
 
     @property
     def full_name(self) -> str:
@@ -172,6 +199,36 @@ class Evaluation(Record):
     confusion: list[list[int]]
     labels: list[str]
 
+    def metric(self, name: str) -> Interval:
+        """The metric of this name. Raises KeyError."""
+        return {"macro_f1": self.macro_f1, "accuracy": self.accuracy}[name]
+
+
+class TaskEvaluation(Record):
+    """A decoder's answers under one ruler: `metrics` by name, the first asked for is `primary`.
+
+    `identities` hold, for each metric, what must be equal in another evaluation before the two are compared (see
+    metrics.identity); `versions` and `detectable` are by metric too. `failed` questions got no answer, `problems`
+    count what was wrong by its words. `answers` is the run that holds the predictions.
+    """
+
+    candidate: str
+    split: str
+    examples: int
+    counted: int
+    failed: int
+    primary: str
+    metrics: dict[str, Interval]
+    identities: dict[str, dict[str, Any]]
+    detectable: dict[str, str]
+    slices: list[dict[str, Any]]
+    problems: dict[str, int]
+    answers: str
+
+    def metric(self, name: str) -> Interval:
+        """The metric of this name. Raises KeyError."""
+        return self.metrics[name]
+
 
 class Choice(Record):
     """Which candidate, and why. `rejected` says for each other one what spoke against it."""
@@ -183,12 +240,30 @@ class Choice(Record):
     warnings: list[str] = []
 
 
+class Asked(Record):
+    """How a specialist that writes text is asked: the template of its input, the instruction before it, the JSON
+    schema its answers are held to (empty: free text), and the longest answer in tokens.
+
+    The schema is kept as text: answers have their properties in its order, and a record's keys are sorted.
+    """
+
+    input: str
+    instruction: str = ""
+    answer_schema: str = ""
+    max_tokens: int = 512
+
+    def schema_object(self) -> dict[str, Any] | None:
+        """The schema as the engine takes it."""
+        found: dict[str, Any] | None = json.loads(self.answer_schema) if self.answer_schema else None
+        return found
+
+
 class Specialist(Record):
-    """What is deployed: a bundle folder's `record.json`."""
+    """What is deployed: a bundle folder's `record.json`. `asked` is set for those that write text."""
 
     name: str
     version: int
-    kind: Literal["classify"]
+    kind: Literal["classify", "extract", "generate", "chat"]
     candidate: str
     decision: Decision
     metric: dict[str, Any]
@@ -198,6 +273,7 @@ class Specialist(Record):
     files: dict[str, FileEntry]
     lineage: dict[str, Any]
     created: str
+    asked: Asked | None = None
 
     @property
     def full_name(self) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,6 +39,8 @@ OWN = (
     Setting("LINNET_LOCK_WAIT_S", "3600", "Seconds to wait for another build of the same thing.", is_number=True),
     Setting("LINNET_CHECKPOINT_S", "20", "Seconds between two training checkpoints.", is_number=True),
     Setting("LINNET_LOADED", "4", "Specialists that `linnet serve` keeps in memory.", is_number=True),
+    Setting("WORLD_SIZE", "1", "Processes that train together; torchrun sets it, and RANK.", is_number=True),
+    Setting("RANK", "0", "Which of them this one is; 0 writes.", is_number=True),
     Setting("LINNET_FAILPOINTS", "", "Faults to inject, for tests only (see core/failpoints.py)."),
 )
 # What `linnet pull` reads. The last two are the hub's own names, honoured because people have them set.
@@ -50,6 +53,11 @@ HUB = (
         "HF_TOKEN", "", "Token for gated repositories; sent to the hub itself and to no other host.", is_secret=True
     ),
 )
+# What `linnet evaluate --endpoint` reads.
+ENDPOINT = (
+    Setting("LINNET_ENDPOINT_HOSTS", "", "Hosts besides this machine that may be asked for answers, with commas."),
+    Setting("LINNET_ENDPOINT_KEY", "", "Key that an endpoint is shown.", is_secret=True),
+)
 # How a model that writes text is loaded, where a command does not say.
 ENGINE = (
     Setting("LINNET_CONTEXT", "4096", "Tokens of a prompt and its answer together, at most.", is_number=True),
@@ -57,14 +65,50 @@ ENGINE = (
     Setting("LINNET_ENGINE", "auto", "Which llama.cpp: auto, wheel, native, or the path of a llama-server."),
     Setting("LINNET_KEEP_ALIVE_S", "300", "Seconds that an unused model stays in memory.", is_number=True),
 )
-GROUPS = {"own": OWN, "hub": HUB, "engine": ENGINE}
-SETTINGS = (*OWN, *HUB, *ENGINE)
+# What `linnet serve` reads beside host and port. Lists have commas between.
+SERVE = (
+    Setting("LINNET_CONFIG", "", "TOML file of `linnet serve`, as --config."),
+    Setting("LINNET_MODELS", "", "GGUF files that `linnet serve` serves too, as --model."),
+    Setting("LINNET_HOST_NAMES", "", "Names that clients use for the server, as --host-name."),
+    Setting("LINNET_REQUIRE_KEY", "", "Any text but 0: the server asks for a key on loopback too."),
+    Setting("LINNET_LOG", "text", "Log of `linnet serve`: text (faults only), or json (a line for each request too)."),
+    Setting("LINNET_TRACE_ROWS", "100000", "Traces of requests that are kept. 0: none are written.", is_number=True),
+    Setting("LINNET_TRACE_DAYS", "30", "Days that a trace is kept. 0: no limit.", is_number=True),
+    Setting("LINNET_TRACE_CONTENT", "", "Any text but 0: traces hold texts too, personal data masked."),
+    Setting("LINNET_UPLOAD_GB", "100", "Largest blob that a client may send, in GB.", is_number=True),
+)
+GROUPS = {"own": OWN, "hub": HUB, "endpoint": ENDPOINT, "engine": ENGINE, "serve": SERVE}
+SETTINGS = (*OWN, *HUB, *ENDPOINT, *ENGINE, *SERVE)
 _BY_NAME = {setting.name: setting for setting in SETTINGS}
 
 
+_from_file: dict[str, str] = {}  # of the process's configuration file, where it was started with one
+
+
+def use_file(values: Mapping[str, str]) -> None:
+    """Let these values stand where the environment says nothing; the ones of an earlier file end."""
+    global _from_file
+    _from_file = dict(values)
+
+
+def file_values() -> dict[str, str]:
+    """What the configuration file says."""
+    return dict(_from_file)
+
+
 def get(name: str) -> str:
-    """The value of one setting: the environment's, else the default."""
-    return os.environ.get(name) or _BY_NAME[name].default
+    """The value of one setting: the environment's, else the configuration file's, else the default."""
+    return os.environ.get(name) or _from_file.get(name) or _BY_NAME[name].default
+
+
+def is_on(name: str) -> bool:
+    """Whether a switch is on: any text but 0, false and no."""
+    return get(name).lower() not in ("", "0", "false", "no")
+
+
+def get_list(name: str) -> list[str]:
+    """The items of a setting that has commas between them."""
+    return [item.strip() for item in get(name).split(",") if item.strip()]
 
 
 def get_number(name: str) -> float:
@@ -84,7 +128,7 @@ def get_number(name: str) -> float:
 
 def offline() -> bool:
     """Whether the environment forbids going to a hub."""
-    return any(get(name).lower() not in ("", "0", "false", "no") for name in ("LINNET_OFFLINE", "HF_HUB_OFFLINE"))
+    return any(is_on(name) for name in ("LINNET_OFFLINE", "HF_HUB_OFFLINE"))
 
 
 def home() -> Path:
@@ -105,11 +149,22 @@ def threads() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def processes() -> int:
+    """How many processes torchrun started for this command."""
+    return max(1, int(get_number("WORLD_SIZE")))
+
+
+def is_follower() -> bool:
+    """Whether this is a process of torchrun that only computes."""
+    return processes() > 1 and get_number("RANK") > 0
+
+
 def table() -> list[SettingValue]:
     """Every setting with its value and where that comes from."""
     rows = []
     for setting in SETTINGS:
-        source = "environment" if os.environ.get(setting.name) else "default"
+        written = "file" if _from_file.get(setting.name) else "default"
+        source = "environment" if os.environ.get(setting.name) else written
         value = str(home()) if setting.name == "LINNET_HOME" else get(setting.name)
         if setting.is_secret and value:
             value = "(set, not shown)"

@@ -97,13 +97,16 @@ class Store:
         on_event: OnEvent = silent,
         *,
         label: str = "",
+        begun_by: str = "",
     ) -> Step:
         """Run a stage, or reuse it when the same inputs under the same code were run before.
 
         `work(folder)` writes its files into `folder` and returns its small result; a stage that was
         interrupted finds there what it had left. A finished run whose files changed is reported and made again.
+        `begun_by` is the code version that began the run, where this one goes on with it.
         """
-        key = sha256_bytes(canonical({"stage": stage, "inputs": inputs, "code": code_version()}))
+        code = begun_by or code_version()
+        key = sha256_bytes(canonical({"stage": stage, "inputs": inputs, "code": code}))
         run_id = f"{stage}-{key[:20]}"
         folder = self.path("runs", run_id)
         with self.locked(run_id, label or run_id, on_event):
@@ -120,7 +123,7 @@ class Store:
                 stage=stage,
                 key=key,
                 inputs=inputs,
-                code_version=code_version(),
+                code_version=code,
                 files=scan_files(folder),
                 result=result,
                 seconds=round(time.monotonic() - started, 3),

@@ -7,19 +7,37 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, ValidationError
+from pydantic import BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError
 
 from linnet.core.errors import TaskError, did_you_mean, os_errors
 from linnet.core.names import check_name
 from linnet.core.records import Record
 
-KINDS_TO_COME = ("tag", "extract", "generate", "chat")
+KINDS = ("classify", "extract", "generate", "chat")
+KINDS_TO_COME = ("tag",)
 KEYS_TO_COME = {
-    "task": ("instruction", "schema", "style"),
+    "task": ("style",),
     "data": ("unlabeled",),
     "candidates": (),
     "budget": ("train_minutes", "energy_wh", "target"),
     "quality": (),
+}
+_TEXT_METRICS = (
+    "exact_match", "token_f1", "rouge1", "rouge2", "rougeL", "rougeLsum", "bleu", "chrf", "numeric_match",
+    "gsm8k_match",
+)  # fmt: skip
+# What may decide in each kind; the first one does unless [quality] says another.
+METRICS = {
+    "classify": ("macro_f1", "accuracy"),
+    "extract": ("field_f1", "exact_match", "schema_valid"),
+    "generate": ("rougeL", *_TEXT_METRICS),
+    "chat": ("token_f1", *_TEXT_METRICS),
+}
+ENCODER_TYPES = ("fp32", "int8")
+# What is tried where [candidates] says nothing.
+CANDIDATES: dict[str, dict[str, list[str]]] = {
+    "classify": {},
+    "extract": {"models": ["builtin:nano"], "methods": ["auto"], "quantizations": ["F16", "Q8_0", "Q4_K_M"]},
 }
 _SIZE = re.compile(r"\s*([0-9]{1,18}(?:\.[0-9]{1,18})?)\s*([A-Za-z]*)\s*")
 _UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
@@ -35,18 +53,25 @@ def parse_size(value: Any) -> Any:
     return int(float(match[1]) * _UNITS[match[2].upper()])
 
 
+# fp32 and int8 are for encoders; the others are llama.cpp's types and mixtures.
+_TYPES = r"^(fp32|int8|F32|B?F16|I?Q[1-8]_[A-Z0-9_]+|TQ[12]_0|MXFP4)$"
+QuantizationName = Annotated[str, StringConstraints(pattern=_TYPES)]
 Size = Annotated[int | None, BeforeValidator(parse_size), Field(gt=0)]
 
 
 class TaskPart(Record):
-    """`[task]`: what the specialist must do."""
+    """`[task]`: what the specialist must do. `answer_schema` is the file's `schema`: a name that pydantic keeps."""
+
+    model_config = ConfigDict(populate_by_name=True)
 
     name: str
-    kind: Literal["classify"]
-    input: str
-    output: str
+    kind: Literal["classify", "extract", "generate", "chat"]
+    input: str = ""
+    output: str = ""
     labels: list[str] | None = None
     out_of_scope: str | None = None
+    instruction: str = ""
+    answer_schema: str | None = Field(default=None, alias="schema")
 
 
 class DataPart(Record):
@@ -63,8 +88,8 @@ class CandidatesPart(Record):
     """`[candidates]`: what is tried."""
 
     models: list[str] = Field(default=["builtin:minilm"], min_length=1)
-    methods: list[Literal["full", "lora"]] = Field(default=["full", "lora"], min_length=1)
-    quantizations: list[Literal["fp32", "int8"]] = Field(default=["fp32", "int8"], min_length=1)
+    methods: list[Literal["full", "lora", "auto"]] = Field(default=["full", "lora"], min_length=1)
+    quantizations: list[QuantizationName] = Field(default=["fp32", "int8"], min_length=1)
 
 
 class BudgetPart(Record):
@@ -78,7 +103,7 @@ class BudgetPart(Record):
 class QualityPart(Record):
     """`[quality]`: the metric that decides, the least that will do, and what may be given away."""
 
-    metric: Literal["macro_f1", "accuracy"] = "macro_f1"
+    metric: str = "macro_f1"
     floor: float = Field(default=0.0, ge=0, le=1)
     max_loss: float = Field(default=0.01, ge=0, le=1)
 
@@ -98,7 +123,7 @@ class Task(Record):
         return (Path(self.folder) / Path(name).expanduser()).absolute()
 
 
-_PARTS: dict[str, type[Record]] = {
+PARTS: dict[str, type[Record]] = {
     "task": TaskPart,
     "data": DataPart,
     "candidates": CandidatesPart,
@@ -107,17 +132,22 @@ _PARTS: dict[str, type[Record]] = {
 }
 
 
+def keys_of(part: str) -> list[str]:
+    """The keys of a section as a file writes them."""
+    return [field.alias or name for name, field in PARTS[part].model_fields.items()]
+
+
 def _check_keys(where: str, content: dict[str, Any]) -> None:
     for part, value in content.items():
-        if part not in _PARTS:
-            known = list(_PARTS)
+        if part not in PARTS:
+            known = list(PARTS)
             raise TaskError(
                 f"{where}: unknown section [{part}].{did_you_mean(part, known)}",
                 f"Known: {', '.join(known)}.",
             )
         if not isinstance(value, dict):
             raise TaskError(f"{where}: {part} must be a section, written [{part}].")
-        known = list(_PARTS[part].model_fields)
+        known = keys_of(part)
         for key in value:
             if key in KEYS_TO_COME[part]:
                 raise TaskError(f"{where}: [{part}] {key} is not supported by this version yet.", "Remove it.")
@@ -136,15 +166,50 @@ def _explain(where: str, error: ValidationError) -> TaskError:
     return TaskError(f"{where}: {place}: {first['msg'].removeprefix('Value error, ')}{shown}.")
 
 
+def _with_defaults(content: dict[str, Any], kind: Any) -> dict[str, Any]:
+    """The defaults that depend on the kind, beside what the file says."""
+    if kind not in KINDS:
+        return content
+    candidates = CANDIDATES["classify" if kind == "classify" else "extract"]
+    return {
+        **content,
+        "candidates": {**candidates, **content.get("candidates", {})},
+        "quality": {"metric": METRICS[kind][0], **content.get("quality", {})},
+    }
+
+
+def _check_kind(where: str, task: Task) -> None:
+    """What the kind asks for, and what it has no use for."""
+    part, metric = task.task, task.quality.metric
+    for key in ("input", "output") if part.kind != "chat" else ():
+        if not getattr(part, key):
+            raise TaskError(f"{where}: [task] {key} is missing.", "See docs/guide/build.md for every key.")
+    unused = {"labels": part.labels, "out_of_scope": part.out_of_scope} if part.kind != "classify" else {}
+    unused |= {"schema": part.answer_schema} if part.kind != "extract" else {}
+    for key, value in unused.items():
+        if value is not None:
+            raise TaskError(f'{where}: [task] {key} has no meaning with kind "{part.kind}".', "Remove it.")
+    known = METRICS[part.kind]
+    if metric not in known and ".py" not in metric:
+        near = did_you_mean(metric, list(known))
+        raise TaskError(f'{where}: [quality] metric "{metric}" does not judge kind "{part.kind}".{near}',
+                        f"Known: {', '.join(known)}.")  # fmt: skip
+    if part.kind == "classify" and "auto" in task.candidates.methods:
+        raise TaskError(f'{where}: [candidates] methods: "auto" is for kinds that write text.', '"full" or "lora".')
+    if part.kind != "classify" and (wrong := [t for t in task.candidates.quantizations if t in ENCODER_TYPES]):
+        raise TaskError(f"{where}: [candidates] quantizations: {wrong[0]} is for encoders.", 'Such as "Q8_0".')
+
+
 def _check_sense(where: str, task: Task) -> Task:
     part = task.task
     check_name(part.name, "task name")
+    _check_kind(where, task)
     if part.labels is not None:
         if len(set(part.labels)) < 2 or len(set(part.labels)) != len(part.labels):
             raise TaskError(f"{where}: [task] labels must be at least two different labels.")
         if part.out_of_scope and part.out_of_scope not in part.labels:
             raise TaskError(f"{where}: [task] out_of_scope {part.out_of_scope!r} is not among labels.")
-    if part.output in template_columns(part.input):
+    if part.input and part.output in template_columns(part.input):
         raise TaskError(f"{where}: [task] output {part.output!r} is also the input: the answer would be given away.")
     return task
 
@@ -154,24 +219,31 @@ def parse_task(content: dict[str, Any], folder: Path = Path(), where: str = "tas
     _check_keys(where, content)
     kind = content.get("task", {}).get("kind")
     if kind in KINDS_TO_COME:
-        raise TaskError(f'{where}: kind "{kind}" is not supported by this version yet.', 'Supported: "classify".')
+        raise TaskError(
+            f'{where}: kind "{kind}" is not supported by this version yet.', f"Supported: {', '.join(KINDS)}."
+        )
     try:
-        task = Task.model_validate({**content, "folder": str(folder.absolute())})
+        task = Task.model_validate({**_with_defaults(content, kind), "folder": str(folder.absolute())})
     except ValidationError as error:
         raise _explain(where, error) from error
     return _check_sense(where, task)
 
 
-def read_task(path: Path) -> Task:
-    """Read `task.toml`. Raises NotFound, or TaskError with the key or the line that is wrong."""
+def read_toml(path: Path) -> tuple[Path, dict[str, Any]]:
+    """What `task.toml`, or the one in a folder, holds, and its own path. Raises NotFound, or TaskError."""
     with os_errors(path, "Reading"):
         path = path / "task.toml" if path.is_dir() else path
     with os_errors(path, "Reading"):
         data = path.read_bytes()
     try:
-        content = tomllib.loads(data.decode("utf-8-sig"))
+        return path, tomllib.loads(data.decode("utf-8-sig"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise TaskError(f"{path}: not valid TOML: {error}.") from error
+
+
+def read_task(path: Path) -> Task:
+    """Read `task.toml`. Raises NotFound, or TaskError with the key or the line that is wrong."""
+    path, content = read_toml(path)
     return parse_task(content, path.parent, str(path))
 
 

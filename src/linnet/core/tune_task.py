@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import ValidationError
 
-from linnet.core.errors import TaskError, did_you_mean, os_errors
+from linnet.core.errors import TaskError, did_you_mean
 from linnet.core.records import Record
-from linnet.core.task import _PARTS, KEYS_TO_COME
+from linnet.core.task import KEYS_TO_COME, PARTS, keys_of, read_toml
 
 KINDS = ("classify", "extract", "generate", "chat")
 # Keys that change what is learned, and that tuning cannot heed yet: passing over them would be silent.
@@ -39,22 +38,16 @@ class TuneTask(Record):
 
 def read_tune_task(path: Path) -> TuneTask:
     """Read `task.toml`, or the one in a folder. Raises NotFound, or TaskError with the key that is wrong."""
-    path = path / "task.toml" if path.is_dir() else path
-    with os_errors(path, "Reading"):
-        data = path.read_bytes()
-    try:
-        content = tomllib.loads(data.decode("utf-8-sig"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise TaskError(f"{path}: not valid TOML: {error}.") from error
+    path, content = read_toml(path)
     _check_keys(str(path), content)
     return _task(path, content)
 
 
 def _check_keys(where: str, content: dict[str, Any]) -> None:
     for part, values in content.items():
-        if part not in _PARTS or not isinstance(values, dict):
-            raise TaskError(f"{where}: unknown section [{part}].{did_you_mean(part, list(_PARTS))}")
-        known = [*_PARTS[part].model_fields, *KEYS_TO_COME[part], *(["validation"] if part == "data" else [])]
+        if part not in PARTS or not isinstance(values, dict):
+            raise TaskError(f"{where}: unknown section [{part}].{did_you_mean(part, list(PARTS))}")
+        known = [*keys_of(part), *KEYS_TO_COME[part], *(["validation"] if part == "data" else [])]
         for key in values:
             if key not in known:
                 hint = f"Known keys of [{part}]: {', '.join(known)}."

@@ -23,6 +23,7 @@ class Parameters:
     stop: tuple[str, ...] = ()
     json_schema: dict[str, Any] | bool | None = None
     thinking: bool | None = None
+    adapters: tuple[tuple[str, float], ...] = ()
 
     def __post_init__(self) -> None:
         self.raw_request("")

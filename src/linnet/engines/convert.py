@@ -20,7 +20,7 @@ from linnet.formats.model_check import check_model
 
 Precision = Literal["F32", "F16", "BF16", "Q8_0"]
 PACKAGE, CARRIER = "auto_round/export/export_to_gguf/conversion/__init__.py", "auto-round"
-DEADLINE_SECONDS, SECONDS_PER_GB = 120, 60
+DEADLINE_SECONDS, SECONDS_PER_GB = 600, 60  # importing transformers alone can take minutes on a busy machine
 BYTES_PER_PARAMETER = {"F32": 4.0, "F16": 2.0, "BF16": 2.0, "Q8_0": 1.07}
 KEPT_LINES = 12
 KEPT_NAMES = ("PATH", "LANG", "LC_ALL", "TMPDIR", "LD_LIBRARY_PATH")
@@ -61,7 +61,8 @@ def run_child(module: str, job: dict[str, Any], scratch: Path, seconds: float) -
     Raises EngineError with the last line it said; `job["folder"]` is what could not be converted.
     """
     kept = {name: os.environ[name] for name in KEPT_NAMES if name in os.environ}
-    quiet = {"HF_HUB_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1", "HOME": str(scratch), "NO_LOCAL_GGUF": "1"}
+    quiet = {"HF_HUB_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1", "HOME": str(scratch), "NO_LOCAL_GGUF": "1",
+             "GGML_NO_BACKTRACE": "1"}  # fmt: skip
     try:
         done = subprocess.run(
             [sys.executable, "-I", "-m", module],

@@ -10,6 +10,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from linnet.engines.conversion_proof import UNKNOWN, pieces
+
 # Splitting rules by what tokenizer.json says, under llama.cpp's names: for vocabularies that llama.cpp has no hash of.
 BYTE_PATTERNS = {
     "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+"
@@ -46,34 +48,67 @@ def without_remote_code(auto: Any) -> None:
     auto.from_pretrained = from_pretrained
 
 
-def conversion_class(tools: str, folder: Path) -> Any:
+def conversion_class(tools: str, folder: Path, *, guess: bool = False) -> Any:
     """llama.cpp's conversion class for a checked folder, which also knows the splitting rules above.
 
+    guess: a vocabulary without a known rule gets UNKNOWN and the class `is_named = False`; the caller tries further.
     Raises what the conversion raises: NotImplementedError for an unknown architecture.
     """
     sys.path.insert(0, tools)
     import conversion
     import transformers
 
+    from linnet.engines.conversion_names import CLASSES, teach
+
     without_remote_code(transformers.AutoTokenizer)
     without_remote_code(transformers.AutoConfig)
+    teach(conversion.ModelBase)
     hparams = conversion.ModelBase.load_hparams(folder, False)
-    kind = conversion.get_model_class(conversion.get_model_architecture(hparams, conversion.ModelType.TEXT))
+    name = conversion.get_model_architecture(hparams, conversion.ModelType.TEXT)
+    kind = conversion.get_model_class(CLASSES.get(name, name))
+    of_pieces = None if (folder / "tokenizer.model").is_file() else pieces(folder)
+    _name_splitting(kind, folder, guess and of_pieces is None)
+    if of_pieces is not None:
+        _read_pieces(kind, of_pieces)
+    return kind
+
+
+def _name_splitting(kind: Any, folder: Path, guess: bool) -> None:
     tokenizer_json = folder / "tokenizer.json"
     known = tokenizer_json.is_file()
     rule = splitting_rule(json.loads(tokenizer_json.read_text(encoding="utf-8"))) if known else None
-    named = kind.get_vocab_base_pre
+    named, kind.is_named = kind.get_vocab_base_pre, True
 
     def base_pre(self: Any, tokenizer: Any) -> str:
         try:
             return str(named(self, tokenizer))
         except NotImplementedError:
-            if rule is None:
+            if rule is None and not guess:
                 raise
-            return rule
+            kind.is_named = rule is not None
+            return rule or UNKNOWN
 
     kind.get_vocab_base_pre = base_pre
-    return kind
+
+
+def _read_pieces(kind: Any, found: dict[str, Any]) -> None:
+    """Let a vocabulary of SentencePiece's kind be read from tokenizer.json: its own file is not there."""
+    by_class = kind.set_vocab
+
+    def create(self: Any) -> tuple[list[bytes], list[float], list[int]]:
+        more = int(self.hparams.get("vocab_size") or 0) - len(found["tokens"])
+        pads = [f"[PAD{len(found['tokens']) + i}]".encode() for i in range(more)]
+        return [*found["tokens"], *pads], [*found["scores"], *[-1e4] * len(pads)], [*found["kinds"], *[5] * len(pads)]
+
+    def set_vocab(self: Any) -> None:
+        try:
+            by_class(self)
+        except (FileNotFoundError, ValueError, NotImplementedError):  # it asks for the file itself
+            self._set_vocab_sentencepiece()
+        self.gguf_writer.kv_data[0].pop("tokenizer.ggml.add_space_prefix", None)
+        self.gguf_writer.add_add_space_prefix(found["prefix"])
+
+    kind._create_vocab_sentencepiece, kind.set_vocab = create, set_vocab
 
 
 def convert(tools: str, folder: Path, target: Path, precision: str) -> None:

@@ -85,7 +85,7 @@ class Sampling:
     seed: int | None = None
 
     def __post_init__(self) -> None:
-        for field in fields(self):
+        for field in fields(Sampling):
             if field.name != "seed" or self.seed is not None:
                 check_range(field.name, getattr(self, field.name))
 

@@ -15,6 +15,7 @@ from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
 from linnet.core.errors import InputError, ModelFileError, os_errors
 from linnet.core.failpoints import failpoint
@@ -38,7 +39,8 @@ OnTensor = Callable[[int, int, str], None]
 class Recipe:
     """What to make: `mixture` is a name of llama.cpp's, or with `pure` the one type of every matrix.
 
-    importance_file is the name that the result's metadata states.
+    importance_file is the name that the result's metadata states. types: a list by tensor, which then decides; the
+    mixture only says which number the file states. target: what the list was made for, in words.
     """
 
     mixture: str
@@ -47,6 +49,8 @@ class Recipe:
     importance_file: str = ""
     requantize: bool = False
     threads: int = 1
+    types: Mapping[str, str] = field(default_factory=dict)
+    target: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +86,8 @@ class TypeShare(Record):
 class Quantized(Record):
     """What was written. `fallbacks`: tensors whose rows the wanted type's blocks do not divide, "name: A instead of B".
 
-    `unguided`: matrices that the importance matrix does not name, quantised without it.
+    `unguided`: matrices that the importance matrix does not name, quantised without it. `tensor_types`: the list that
+    was followed instead of a mixture; with it the same file can be made again.
     """
 
     file_type: str
@@ -92,6 +97,7 @@ class Quantized(Record):
     types: dict[str, TypeShare]
     fallbacks: tuple[str, ...] = ()
     unguided: tuple[str, ...] = ()
+    tensor_types: dict[str, str] = Field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +122,7 @@ class Plan:
         shares = {name: TypeShare(tensors=len(sizes), bytes=sum(sizes)) for name, sizes in types.items()}
         named = self.recipe.importance is not None
         return Quantized(
-            file_type=f"{self.recipe.mixture} throughout" if self.recipe.pure else self.recipe.mixture,
+            file_type=self._file_type(),
             size_bytes=self.size_bytes,
             source_bytes=self.source.size_bytes,
             bits_per_weight=round(8 * sum(p.size_bytes for p in self.placed) / max(1, self.source.elements), 3),
@@ -126,7 +132,13 @@ class Plan:
                 c.name for c in self.chosen
                 if named and c.type not in mixtures.FLOATS and c.type != c.source and c.name not in self.weights
             ),
+            tensor_types=dict(self.recipe.types),
         )  # fmt: skip
+
+    def _file_type(self) -> str:
+        if self.recipe.types:
+            return f"mixed, {self.recipe.target}" if self.recipe.target else "mixed, as listed"
+        return f"{self.recipe.mixture} throughout" if self.recipe.pure else self.recipe.mixture
 
 
 @contextmanager
@@ -175,7 +187,10 @@ def plan(source: Source, recipe: Recipe) -> Plan:
     """
     shapes = {name: (source.stored.get(name, m.type), m.shape) for name, m in source.matrices.items()}
     guided = recipe.importance is not None
-    chosen = mixtures.choose(shapes, source.facts, recipe.mixture, has_importance=guided, pure=recipe.pure)
+    if recipe.types:
+        chosen = mixtures.listed(shapes, source.facts, recipe.types)
+    else:
+        chosen = mixtures.choose(shapes, source.facts, recipe.mixture, has_importance=guided, pure=recipe.pure)
     changed = [one for one in chosen if one.type != one.source]
     if coarse := next((c for c in changed if c.source not in mixtures.FLOATS and not recipe.requantize), None):
         raise InputError(
@@ -186,7 +201,7 @@ def plan(source: Source, recipe: Recipe) -> Plan:
     if bare := next((c for c in changed if c.needs_importance and c.name not in weights), None):
         raise InputError(
             f"{recipe.mixture} makes {bare.name} {bare.type}, which is worthless without an importance matrix.",
-            "Give one that names this tensor with --imatrix, or choose a larger type.",
+            "Let one be made with --imatrix auto, give one that names this tensor, or choose a larger type.",
         )
     placed = place([(c.name, c.type, source.matrices[c.name].shape) for c in chosen], source.alignment)
     return Plan(source, recipe, chosen, placed, head(_metadata(source, recipe), placed, source.alignment), weights)
@@ -223,6 +238,8 @@ def _metadata(source: Source, recipe: Recipe) -> dict[str, bytes]:
         "general.quantization_version": uint32(QUANTIZATION_VERSION),
         "general.file_type": uint32(number),
     }
+    if recipe.target:
+        changed["linnet.mixture.target"] = text(recipe.target)
     if recipe.importance is not None:
         changed["quantize.imatrix.file"] = text(recipe.importance_file)
         if recipe.importance.datasets:

@@ -66,20 +66,43 @@ def processor() -> tuple[str, list[str]]:
 
 
 def _gpus() -> list[str]:
+    return _nvidia("name,memory.total", "csv,noheader")
+
+
+def _nvidia(query: str, form: str) -> list[str]:
+    """The lines of nvidia-smi, one for each GPU; none where it is missing or fails."""
     tool = shutil.which("nvidia-smi")
     if not tool:
         return []
+    command = [tool, f"--query-gpu={query}", f"--format={form}"]
     try:
-        done = subprocess.run(
-            [tool, "--query-gpu=name,memory.total", "--format=csv,noheader"],
-            capture_output=True,
-            text=True,
-            timeout=10,
-            check=False,
-        )
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return []
     return [line.strip() for line in done.stdout.splitlines() if line.strip()] if done.returncode == 0 else []
+
+
+class GpuMemory(Record):
+    """One GPU. `unified`: its memory is the machine's own, so nothing is added by it."""
+
+    name: str
+    total_bytes: int
+    free_bytes: int
+    unified: bool = False
+
+
+def gpu_memory() -> list[GpuMemory]:
+    """The memory of each GPU: what nvidia-smi says; on Apple's processors, three quarters of the machine's."""
+    if platform.system() == "Darwin" and platform.machine() == "arm64":
+        memory = psutil.virtual_memory()
+        total, free = memory.total * 3 // 4, min(memory.available, memory.total * 3 // 4)
+        return [GpuMemory(name=platform.processor() or "Apple GPU", total_bytes=total, free_bytes=free, unified=True)]
+    found = []
+    for line in _nvidia("name,memory.total,memory.free", "csv,noheader,nounits"):
+        name, total, free = line.rsplit(",", 2)
+        if total.strip().isdigit() and free.strip().isdigit():  # "[N/A]" where the memory is shared with the machine
+            found.append(GpuMemory(name=name.strip(), total_bytes=int(total) << 20, free_bytes=int(free) << 20))
+    return found
 
 
 def read_energy_uj() -> int | None:

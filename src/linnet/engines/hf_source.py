@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from linnet.engines import mixtures
+from linnet.engines.conversion_proof import prove_tokens
 from linnet.engines.convert_main import conversion_class
 from linnet.engines.gguf_quantize import Source, file_matrix
 from linnet.engines.quant_kernels import Matrix, row_bytes
@@ -32,7 +33,7 @@ def opened(tools: str, folder: Path) -> Any:
 
     Raises what the conversion raises: NotImplementedError for an unknown architecture or tokenizer.
     """
-    kind = conversion_class(tools, folder)
+    kind = conversion_class(tools, folder, guess=True)
     import gguf
 
     model = kind(folder, gguf.LlamaFileType.ALL_F32, Path("never-written.gguf"))
@@ -57,13 +58,18 @@ def _local(tensor: Any) -> Any:
 
 @contextmanager
 def hf_source(tools: str, folder: Path, scratch: Path) -> Iterator[Source]:
-    """The folder, open for reading. `scratch` takes a small file for the metadata."""
+    """The folder, open for reading. `scratch` takes a small file for the metadata.
+
+    Raises GateFailed where llama.cpp would read text otherwise, EngineError for an architecture it does not know.
+    """
     model = opened(tools, folder)
     plain = _watch(model)
     model.prepare_tensors()
     model.prepare_metadata(vocab_only=False)
     tensors = {name: info for part in model.gguf_writer.tensors for name, info in part.items()}
-    header = read_gguf(_metadata(model.gguf_writer, scratch / "metadata.gguf"))
+    metadata = _metadata(model.gguf_writer, scratch / "metadata.gguf")
+    prove_tokens(folder, metadata, is_named=type(model).is_named)
+    header = read_gguf(metadata)
     files: dict[str, int] = {}
     try:
         matrices = {}

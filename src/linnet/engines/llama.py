@@ -28,7 +28,7 @@ from linnet.engines.generation import (
     Piece,
     check_text,
 )
-from linnet.engines.llama_body import completion_body, message_json
+from linnet.engines.llama_body import call_grammar, completion_body, message_json
 from linnet.engines.llama_client import STALL_S, EngineClient, EngineGone, EngineStalled, EventStream
 from linnet.engines.llama_prompt import chat_ids, control_tokens, fill_in_ids, plain_ids, refuse_control_tokens
 from linnet.engines.llama_run import Run
@@ -284,8 +284,7 @@ class LlamaEngine:
         if request.tools:
             found = self._format_for(request)
             stops += (found.end,) if found.end and not request.parallel_calls else ()
-            if request.must_call is not None:
-                body["grammar"] = found.grammar(request.tools, request.must_call, parallel=request.parallel_calls)
+            body |= call_grammar(request, found)
         run = Run(len(ids), seed, started, request.top_logprobs, StopTexts(stops), body["n_predict"])
         events = self._run(body, run, cancel)
         if not request.tools:

@@ -12,7 +12,9 @@ from typing import Any
 from linnet.core.errors import EngineError, InputError
 from linnet.engines.generation import GenerateRequest, Message, TokenLogprob
 from linnet.engines.schema_grammar import schema_grammar
+from linnet.engines.tool_format import ToolFormat
 
+_TRIGGER_WORD = 1  # COMMON_GRAMMAR_TRIGGER_TYPE_WORD
 SAMPLERS = ["penalties", "top_k", "top_p", "min_p", "temperature"]
 
 
@@ -52,6 +54,29 @@ def completion_body(
     if request.grammar is not None:
         body["grammar"] = request.grammar
     return body
+
+
+def call_grammar(request: GenerateRequest, found: ToolFormat) -> dict[str, Any]:
+    """What holds an answer to calls: all of it where one is demanded, else from the mark on that a call begins with.
+
+    Where a call is free, tools without a mark, and schemas that are together too large for a grammar, are held to
+    nothing. Raises InputError where a call is demanded.
+    """
+    if request.must_call is not None:
+        return {"grammar": found.grammar(request.tools, request.must_call, parallel=request.parallel_calls)}
+    if not found.begin:
+        return {}
+    try:
+        grammar = found.grammar(request.tools, "", parallel=request.parallel_calls)
+    except InputError:
+        return {}
+    trigger = {"type": _TRIGGER_WORD, "value": found.begin}
+    return {
+        "grammar": grammar,
+        "grammar_lazy": True,
+        "grammar_triggers": [trigger],
+        "preserved_tokens": [found.begin],  # else llama.cpp refuses a trigger that is one token
+    }
 
 
 def message_json(message: Message) -> dict[str, Any]:

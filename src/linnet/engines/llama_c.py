@@ -176,6 +176,7 @@ PROTOTYPES: dict[str, tuple[Any, Sequence[Any]]] = {
     "llama_vocab_get_text": (c_char_p, (c_void_p, c_int32)),
     "llama_vocab_is_eog": (c_bool, (c_void_p, c_int32)),
     "llama_vocab_n_tokens": (c_int32, (c_void_p,)),
+    "llama_vocab_type": (c_int, (c_void_p,)),
 }
 
 

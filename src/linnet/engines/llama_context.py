@@ -48,13 +48,25 @@ def line(tokens: Sequence[int], start: int = 0, wanted: int | None = None) -> Ru
 
 
 class Model:
-    """A GGUF in memory with its vocabulary. Raises EngineError when it does not load."""
+    """A GGUF in memory with its vocabulary. Raises EngineError when it does not load.
 
-    def __init__(self, path: Path) -> None:
+    writable: its weights lie in this process's own memory as the file has them, not mapped, rearranged or on a GPU.
+    vocabulary_only: it has no weights, and can only read and write tokens. no_weights: nor that; the file is checked.
+    """
+
+    def __init__(
+        self, path: Path, *, writable: bool = False, vocabulary_only: bool = False, no_weights: bool = False
+    ) -> None:
         self.library = library()
         self.c, self.path = self.library.c, path
         self.library.log.clear()
-        self.handle = self.c.llama_model_load_from_file(str(path).encode(), self.c.llama_model_default_params())
+        params = self.c.llama_model_default_params()
+        params.vocab_only, params.no_alloc = vocabulary_only, no_weights
+        if no_weights:
+            params.load_mode = 0
+        if writable:
+            params.load_mode, params.use_extra_bufts, params.n_gpu_layers = 0, False, 0
+        self.handle = self.c.llama_model_load_from_file(str(path).encode(), params)
         if not self.handle:
             raise EngineError(
                 f"{path}: the engine could not load this model: {self.library.log.tail() or 'it gave no reason'}.",
@@ -64,12 +76,14 @@ class Model:
         self.vocabulary_size = int(self.c.llama_vocab_n_tokens(self.vocabulary))
         self.trained_context = int(self.c.llama_model_n_ctx_train(self.handle))
         self.width = int(self.c.llama_model_n_embd_out(self.handle))
+        self.has_tokenizer = bool(self.c.llama_vocab_type(self.vocabulary))
         self.adds_bos = bool(self.c.llama_vocab_get_add_bos(self.vocabulary))
         self.bos = int(self.c.llama_vocab_bos(self.vocabulary))
         # A recurrent state cannot be cut back to a prefix nor shared token by token.
         self.recurrent = bool(self.c.llama_model_is_recurrent(self.handle) or self.c.llama_model_is_hybrid(self.handle))
 
     def tokenize(self, text: str, add_special: bool, parse_special: bool) -> list[int]:
+        self._need_tokenizer()
         data = text.encode("utf-8", "surrogatepass")
         room = len(data) + 16
         while True:
@@ -82,6 +96,7 @@ class Model:
             room = -count
 
     def detokenize(self, ids: Sequence[int], special: bool) -> bytes:
+        self._need_tokenizer()
         self.check_ids(ids)
         if not special and ids and ids[0] == self.bos:
             ids = ids[1:]  # else the library keeps the space that some tokenizers put before the first word
@@ -94,7 +109,17 @@ class Model:
             room = -count
 
     def token_text(self, token: int) -> bytes:
+        """Empty where there is no tokenizer."""
+        if not self.has_tokenizer:
+            return b""
         return bytes(self.c.llama_vocab_get_text(self.vocabulary, token) or b"")
+
+    def _need_tokenizer(self) -> None:
+        """Asked for a text, the library would stop the process where there is none."""
+        if not self.has_tokenizer:
+            raise EngineError(
+                f"{self.path.name} has no tokenizer.", "Give token ids, or convert it with its tokenizer."
+            )
 
     def check_ids(self, ids: Sequence[int]) -> None:
         """Raise InputError for a token that the vocabulary does not have: native code must never see it."""
@@ -112,11 +137,20 @@ class Context:
     """A cache of keys and values over a model. Sequence 0 keeps what was computed last; the others are borrowed.
 
     cells: tokens the cache holds over all sequences. sequences: how many there may be, at most 256.
+    watch: a C function that is called at every operation (ggml_backend_sched_eval_callback); must outlive this.
     Raises ResourceMissing when there is no memory for it.
     """
 
     def __init__(
-        self, model: Model, cells: int, sequences: int, threads: int, cache: Cache, embeddings: bool = False
+        self,
+        model: Model,
+        cells: int,
+        sequences: int,
+        threads: int,
+        cache: Cache,
+        embeddings: bool = False,
+        *,
+        watch: Any = None,
     ) -> None:
         self.model, self.c, self.embeddings = model, model.c, embeddings
         # The library keeps a row of logits for every sequence in any case, also where embeddings are asked for.
@@ -131,6 +165,8 @@ class Context:
         params.flash_attn_type = NO_FLASH
         params.kv_unified, params.embeddings = True, embeddings  # unified: sequences share the cells of a prefix
         params.pooling_type = 0 if embeddings else -1
+        if watch is not None:
+            params.cb_eval, params.op_offload = ctypes.cast(watch, c_void_p), False
         self._kept: list[int] | None = []  # None: unknown
         self._open(params)
         if embeddings and not self.memory and self.batch < cells:

@@ -6,20 +6,19 @@ Knows the header of the file and no engine process. All sizes are in bytes.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import psutil
 
-from linnet.core.errors import InputError, ModelFileError, ResourceMissing
+from linnet.core.errors import InputError, ResourceMissing
 from linnet.core.settings import get_number, threads
-from linnet.formats.gguf import GgufHeader, GgufTensor
+from linnet.engines.model_shape import PAD, Shape, padded
 from linnet.formats.gguf_split import read_parts
 
 MIB = 1 << 20
-PAD = 256  # llama.cpp rounds a slot's context up to this
 BYTES = {"f32": 4.0, "f16": 2.0, "bf16": 2.0, "q8_0": 34 / 32, "q5_1": 24 / 32, "q4_0": 18 / 32}
 BLOCK = 32
 LIBRARY_BYTES = 40 * MIB  # interpreter and engine without a model, measured
@@ -120,73 +119,19 @@ class LoadPlan:
         return int(1.25 * (self.total_bytes + self.growth_bytes)) + ADDRESS_SPACE_BYTES
 
 
-class _Shape:
-    """The numbers of a header that decide about memory."""
-
-    def __init__(self, header: GgufHeader, tensors: Sequence[GgufTensor]) -> None:
-        self._header = header
-        self.weights_bytes = sum(tensor.size_bytes for tensor in tensors)
-        self.parameters = sum(tensor.elements for tensor in tensors)
-        twice = [tensor for tensor in tensors if tensor.type in REPACKED and tensor.name != "token_embd.weight"]
-        self.repacked_bytes = sum(tensor.size_bytes for tensor in twice)
-        architecture = header.metadata.get("general.architecture")
-        if not isinstance(architecture, str):
-            raise ModelFileError("general.architecture", f"{header.path}: general.architecture is missing.")
-        self.architecture = architecture
-        self.layers = self.number("block_count", 0)
-        self.width = self.number("embedding_length", 0)
-        self.heads = max(1, self.number("attention.head_count", 1))
-        head = self.width // self.heads if self.heads else 0
-        self.key_length = self.number("attention.key_length", head)
-        self.value_length = self.number("attention.value_length", head)
-        self.feed_forward = max(self.numbers("feed_forward_length", 4 * self.width))
-        self.trained_context = self.number("context_length", 0)
-        self.window = self.number("attention.sliding_window", 0)
-        self.vocabulary = self._vocabulary()
-
-    def number(self, key: str, default: int) -> int:
-        value = self._header.metadata.get(f"{self.architecture}.{key}")
-        if isinstance(value, int) and not isinstance(value, bool):
-            return value
-        return max((int(found) for found in self.numbers(key, default)), default=default)
-
-    def numbers(self, key: str, default: int) -> tuple[int, ...]:
-        """One value for each layer: the array of the file, or its one number repeated."""
-        found = self._header.numbers(f"{self.architecture}.{key}")
-        if found:
-            return tuple(int(value) for value in found)
-        value = self._header.metadata.get(f"{self.architecture}.{key}", default)
-        return (int(value) if isinstance(value, int) else default,) * max(1, self.layers)
-
-    def _vocabulary(self) -> int:
-        array = self._header.metadata.get("tokenizer.ggml.tokens")
-        return int(getattr(array, "count", 0))
-
-    def has_full_attention(self, layer: int) -> bool:
-        """Whether this layer's cache spans the whole context. Unknown patterns count as yes: never too little."""
-        if not self.window:
-            return True
-        pattern = self._header.numbers(f"{self.architecture}.attention.sliding_window_pattern")
-        if layer < len(pattern):
-            return not pattern[layer]
-        every = self.number("attention.sliding_window_pattern", 0) or _EVERY.get(self.architecture, 0)
-        return every < 2 or (layer + 1) % every == 0
+Shapes = tuple[Shape, ...]  # of the model, and of its draft where there is one
 
 
-# Types that the wheel (AVX2) copies into another order while loading: mapped, they would be in memory twice.
-REPACKED = ("Q4_0", "Q4_K", "IQ4_NL", "MXFP4")
-# One layer in so many has full attention, where the file does not say (llama.cpp: set_swa_pattern).
-_EVERY = {"gemma2": 2, "gemma3": 6, "gemma3n": 5, "cohere2": 4, "gpt-oss": 2, "llama4": 4, "exaone4": 4, "olmo2": 4}
+def read_shape(path: Path) -> Shape:
+    """What decides about memory, of a GGUF or the first part of a set. Raises ModelFileError and NotFound."""
+    parts = read_parts(path)
+    return Shape(parts[0], [tensor for part in parts for tensor in part.tensors])
 
 
-def _padded(tokens: int) -> int:
-    return max(PAD, -(-tokens // PAD) * PAD)
-
-
-def _cache_bytes(shape: _Shape, options: LoadOptions) -> int:
+def _cache_bytes(shape: Shape, options: LoadOptions) -> int:
     """Keys and values of every layer, slot and token, at the cache's type; and the states of recurrent layers."""
-    cells = _padded(options.context)
-    in_window = min(cells, _padded(shape.window + options.batch)) if shape.window else cells
+    cells = padded(options.context)
+    in_window = min(cells, padded(shape.window + options.batch)) if shape.window else cells
     each, total = BYTES[options.cache_type], 0.0
     kv_heads = shape.numbers("attention.head_count_kv", shape.heads)
     for layer in range(shape.layers):
@@ -202,14 +147,30 @@ def _cache_bytes(shape: _Shape, options: LoadOptions) -> int:
     return int(total) * options.slots
 
 
-def _compute_bytes(shape: _Shape, options: LoadOptions) -> int:
+def cache_token_bytes(shape: Shape, options: LoadOptions) -> float:
+    """What a token leaves in the cache, over all layers."""
+    kv_heads = shape.numbers("attention.head_count_kv", shape.heads)
+    return sum(kv_heads) * (shape.key_length + shape.value_length) * BYTES[options.cache_type]
+
+
+def _compute_bytes(shape: Shape, options: LoadOptions) -> int:
     """Scratch memory of the largest batch. Fitted to what llama.cpp reserves (tests/engines/test_load_plan.py)."""
     batch = options.batch
     attention = shape.heads * (shape.key_length + shape.value_length)
     activations = 4 * batch * (2 * shape.feed_forward + 4 * shape.width + 2 * attention)
-    mask = 6 * batch * _padded(options.context)
+    mask = 6 * batch * padded(options.context)
     logits = 4 * shape.vocabulary * (options.slots + 1)
     return activations + mask + logits
+
+
+def _sizes(shapes: Shapes, options: LoadOptions) -> tuple[int, int]:
+    """Cache and scratch of the model and of its draft, which keeps as many tokens, always in f16."""
+    cache = compute = 0
+    for number, shape in enumerate(shapes):
+        chosen = replace(options, cache_type="f16") if number else options
+        cache += _cache_bytes(shape, chosen)
+        compute += _compute_bytes(shape, chosen)
+    return cache, compute
 
 
 def _file_bytes(path: Path | None) -> int:
@@ -222,23 +183,22 @@ def plan_load(path: Path, options: LoadOptions, *, label: str = "", free_bytes: 
     `free_bytes` is what may be used; None: the machine's free memory less a reserve. Raises ResourceMissing, which
     says what would fit, ModelFileError and NotFound.
     """
-    parts = read_parts(path)
-    tensors = [tensor for part in parts for tensor in part.tensors]
-    shape = _Shape(parts[0], tensors)
+    shape = read_shape(path)
+    shapes = (shape, read_shape(options.draft_model)) if options.draft_model else (shape,)
     room = usable_bytes() if free_bytes is None else free_bytes
     _refuse_cache_type(shape, options)
     chosen, reasons = _choose(shape, options)
-    plan = _plan(path, label or path.name, shape, chosen)
-    if plan.total_bytes > room and not options.context and (smaller := _shrunk(plan, shape, room)):
+    plan = _plan(path, label or path.name, shapes, chosen)
+    if plan.total_bytes > room and not options.context and (smaller := _shrunk(plan, shapes, room)):
         # Nobody asked for this much context: take what fits instead of refusing.
         plan = smaller
         reasons.append(f"context {plan.options.context}: what fits in {room / MIB:.0f} MiB")
     if plan.total_bytes > room:
-        raise _does_not_fit(plan, shape, room)
+        raise _does_not_fit(plan, shapes, room)
     return replace(plan, reasons=tuple(reasons))
 
 
-def _refuse_cache_type(shape: _Shape, options: LoadOptions) -> None:
+def _refuse_cache_type(shape: Shape, options: LoadOptions) -> None:
     """A quantised cache stores blocks of 32 numbers; the engine only says that it could not start."""
     if BYTES[options.cache_type] < 2 and (shape.key_length % BLOCK or shape.value_length % BLOCK):
         raise InputError(
@@ -254,7 +214,7 @@ def usable_bytes() -> int:
     return int(max(0, memory.available - RESERVE * memory.total))
 
 
-def _choose(shape: _Shape, options: LoadOptions) -> tuple[LoadOptions, list[str]]:
+def _choose(shape: Shape, options: LoadOptions) -> tuple[LoadOptions, list[str]]:
     reasons = []
     wished = int(get_number("LINNET_CONTEXT"))
     most = shape.trained_context or wished
@@ -271,60 +231,57 @@ def _choose(shape: _Shape, options: LoadOptions) -> tuple[LoadOptions, list[str]
     if not options.batch:
         reasons.append(f"batch {batch}: a stopped request gives up its slot after at most two batches")
     count = options.threads or threads()
-    return replace(options, context=_padded(context), slots=slots, threads=count, batch=batch), reasons
+    return replace(options, context=padded(context), slots=slots, threads=count, batch=batch), reasons
 
 
-def _batch(shape: _Shape, options: LoadOptions, context: int) -> int:
+def _batch(shape: Shape, options: LoadOptions, context: int) -> int:
     """Tokens that are computed in one go. More is faster (64 had 0.85 of the speed of 512 here, 32 only 0.45), but the
     engine notices a cancelled prompt only between batches. A text to embed must be one batch."""
     if options.embedding:
-        return min(LIMITS["batch"][1], _padded(context))
+        return min(LIMITS["batch"][1], padded(context))
     if options.gpu_layers or shape.parameters < 20e6:
         return 512
     return 128 if shape.parameters < 200e6 else 64
 
 
-def _plan(path: Path, label: str, shape: _Shape, options: LoadOptions) -> LoadPlan:
+def _plan(path: Path, label: str, shapes: Shapes, options: LoadOptions) -> LoadPlan:
+    shape = shapes[0]
     mapped = shape.repacked_bytes < shape.weights_bytes / 2
     weights = shape.weights_bytes + (shape.repacked_bytes if mapped else 0)
-    weights += _file_bytes(options.draft_model) + sum(_file_bytes(adapter) for _, adapter in options.adapters)
-    window = _padded(shape.window + options.batch) * shape.layers if shape.window else 0
+    weights += sum(one.weights_bytes + (one.repacked_bytes if mapped else 0) for one in shapes[1:])
+    weights += sum(_file_bytes(adapter) for _, adapter in options.adapters)
+    window = padded(shape.window + options.batch) * shape.layers if shape.window else 0
     heads = max(shape.numbers("attention.head_count_kv", shape.heads))
     checkpoint = window * heads * (shape.key_length + shape.value_length) * BYTES[options.cache_type]
     growth = options.prompt_cache_mib * MIB + int(options.checkpoints * options.slots * checkpoint)
-    cache, compute = _cache_bytes(shape, options), _compute_bytes(shape, options)
+    cache, compute = _sizes(shapes, options)
     return LoadPlan(label, path, options, weights, cache, compute, growth, options.context, mapped)
 
 
-def _shrunk(plan: LoadPlan, shape: _Shape, room: int) -> LoadPlan | None:
+def _shrunk(plan: LoadPlan, shapes: Shapes, room: int) -> LoadPlan | None:
     """The same with the largest context that fits, at least PAD tokens; None when none does."""
     context = plan.options.context
     while context > PAD:
-        context = _padded(context // 2)
+        context = padded(context // 2)
         smaller = replace(plan.options, context=context)
-        found = replace(
-            plan,
-            options=smaller,
-            cache_bytes=_cache_bytes(shape, smaller),
-            compute_bytes=_compute_bytes(shape, smaller),
-            context_limit=context,
-        )
+        cache, compute = _sizes(shapes, smaller)
+        found = replace(plan, options=smaller, cache_bytes=cache, compute_bytes=compute, context_limit=context)
         if found.total_bytes <= room:
             return found
     return None
 
 
-def _does_not_fit(plan: LoadPlan, shape: _Shape, room: int) -> ResourceMissing:
+def _does_not_fit(plan: LoadPlan, shapes: Shapes, room: int) -> ResourceMissing:
     """The refusal, with every change that would make it fit by itself."""
-    options, fits = plan.options, []
+    options, shape, fits = plan.options, shapes[0], []
     for slots in range(options.slots - 1, 0, -1):
-        if _with(plan, shape, slots=slots) <= room:
+        if _with(plan, shapes, slots=slots) <= room:
             fits.append(f"{slots} slot{'s' * (slots > 1)} instead of {options.slots}")
             break
-    if smaller := _shrunk(plan, shape, room):
+    if smaller := _shrunk(plan, shapes, room):
         fits.append(f"a context of {smaller.options.context} instead of {options.context}")
     blocks = not (shape.key_length % BLOCK or shape.value_length % BLOCK)
-    if blocks and options.cache_type in ("f16", "bf16", "f32") and _with(plan, shape, cache_type="q8_0") <= room:
+    if blocks and options.cache_type in ("f16", "bf16", "f32") and _with(plan, shapes, cache_type="q8_0") <= room:
         fits.append("a q8_0 cache")
     rest = room - (plan.total_bytes - plan.weights_bytes)
     bits = math.floor(80 * rest / max(1, shape.parameters)) / 10
@@ -338,10 +295,8 @@ def _does_not_fit(plan: LoadPlan, shape: _Shape, room: int) -> ResourceMissing:
     )
 
 
-def _with(plan: LoadPlan, shape: _Shape, **changes: Any) -> int:
-    options = replace(plan.options, **changes)
-    other = _cache_bytes(shape, options) + _compute_bytes(shape, options)
-    return plan.weights_bytes + other + LIBRARY_BYTES
+def _with(plan: LoadPlan, shapes: Shapes, **changes: Any) -> int:
+    return plan.weights_bytes + sum(_sizes(shapes, replace(plan.options, **changes))) + LIBRARY_BYTES
 
 
 def worker_options(plan: LoadPlan) -> Mapping[str, Any]:

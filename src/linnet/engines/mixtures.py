@@ -126,6 +126,18 @@ def file_type(mixture: str, *, pure: bool = False) -> int:
     return next(number for number, kind in MIXTURES.values() if kind == mixture)
 
 
+def nearest(types: Mapping[str, str]) -> str:
+    """The mixture whose number a file of listed types states: the first of the type that the most tensors have.
+
+    Raises InputError for a list without a type that a mixture is made of.
+    """
+    kinds = [kind for kind in types.values() if any(kind == known for _, known in MIXTURES.values())]
+    if not kinds:
+        raise InputError("the list of types names no matrix with a type that can be written.")
+    most = max(set(kinds), key=lambda kind: (kinds.count(kind), kind))
+    return next(name for name, (_, kind) in MIXTURES.items() if kind == most)
+
+
 def facts(header: GgufHeader) -> Facts:
     """What the rules ask, from the file's metadata."""
     found: Mapping[str, Any] = header.metadata
@@ -199,6 +211,26 @@ def choose(
         needs = fits in _NEEDS_IMPORTANCE or (fits == "Q2_K" and mixture == "Q2_K_S")
         needs = needs and role_of(name) not in ("output", "embedding")
         found.append(Chosen(name, source, fits, wanted if fits != wanted else "", needs))
+    return found
+
+
+def listed(tensors: Mapping[str, tuple[str, tuple[int, ...]]], of: Facts, types: Mapping[str, str]) -> list[Chosen]:
+    """Each tensor in the type that a list gives it; what it does not name stays as it is.
+
+    Raises InputError for a tensor that the model does not have or no mixture may touch, and for a type that does not
+    fit its rows.
+    """
+    for name, kind in types.items():
+        shape = tensors.get(name, ("", ()))[1]
+        if name not in tensors or not quantisable(name, shape, of.architecture):
+            raise InputError(f"the list of types names {name}, which this model does not have as a matrix.")
+        if kind not in BLOCK or shape[0] % BLOCK[kind]:
+            raise InputError(f"the list of types gives {name} {kind[:40]}, which does not fit rows of {shape[0]}.")
+    found = []
+    for name in in_order(tensors):
+        kind = types.get(name, tensors[name][0])
+        needs = kind in _NEEDS_IMPORTANCE and role_of(name) not in ("output", "embedding")
+        found.append(Chosen(name, tensors[name][0], kind, needs_importance=needs))
     return found
 
 

@@ -6,7 +6,8 @@ GGUF to GGUF runs in this process. A folder is read by llama.cpp's conversion co
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,18 +19,28 @@ from linnet.engines.gguf_quantize import Quantized, Recipe, gguf_source, plan, w
 
 CHILD = "linnet.engines.quantize_main"
 DEADLINE_S, SECONDS_PER_GB = 1200, 1200  # the smallest types take 20 times as long as the large ones
-_PASSED = ("InputError", "DiskFull", "ResourceMissing", "StoreError", "NotFound")
+_PASSED = ("InputError", "GateFailed", "DiskFull", "ResourceMissing", "StoreError", "NotFound")
 
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What a person asked for. `mixture` as mixtures.parse gives it."""
+    """What a person asked for. `mixture` as mixtures.parse gives it; `types` and `target` as in Recipe.
+
+    imatrix_name: the name that the result states, where it is not the file's.
+    """
 
     mixture: str
     pure: bool = False
     imatrix: Path | None = None
     requantize: bool = False
     threads: int = 1
+    types: Mapping[str, str] = field(default_factory=dict)
+    target: str = ""
+    imatrix_name: str = ""
+
+    @property
+    def shown_imatrix(self) -> str:
+        return self.imatrix_name or (self.imatrix.name if self.imatrix else "")
 
 
 def from_gguf(source: Path, target: Path, wish: Wish, on_event: OnEvent = silent) -> Quantized:
@@ -40,8 +51,9 @@ def from_gguf(source: Path, target: Path, wish: Wish, on_event: OnEvent = silent
     from linnet.formats.imatrix import read_imatrix
 
     importance = read_imatrix(wish.imatrix) if wish.imatrix else None
-    name = wish.imatrix.name if wish.imatrix else ""
-    recipe = Recipe(wish.mixture, wish.pure, importance, name, wish.requantize, wish.threads)
+    recipe = Recipe(
+        wish.mixture, wish.pure, importance, wish.shown_imatrix, wish.requantize, wish.threads, wish.types, wish.target
+    )
     with gguf_source(source) as opened:
         made = plan(opened, recipe)
         check_space(target.parent, made.size_bytes, f"Writing {target.name}")
@@ -59,7 +71,8 @@ def from_gguf(source: Path, target: Path, wish: Wish, on_event: OnEvent = silent
 def from_folder(folder: Path, target: Path | None, wish: Wish, scratch: Path) -> tuple[Quantized, str]:
     """Write `target` from a Hugging Face folder in one pass, and say which architecture GGUF calls it.
 
-    Without a target nothing is written: names, shapes, tokenizer and types are gone through. Raises as `from_gguf`,
+    Without a target no weight is read: names, shapes, tokenizer and types are gone through, and the engine opens the
+    head (`planned.gguf` of `scratch`, as long as the file would be). Raises as `from_gguf`,
     and EngineError for an architecture or tokenizer that llama.cpp does not know.
     """
     from linnet.engines.convert import run_child, tools_folder
@@ -71,7 +84,7 @@ def from_folder(folder: Path, target: Path | None, wish: Wish, scratch: Path) ->
         "tools": str(tools_folder()), "folder": str(folder), "scratch": str(scratch), "summary": str(summary),
         "target": str(target or ""), "mixture": wish.mixture, "pure": wish.pure, "threads": wish.threads,
         "imatrix": str(wish.imatrix.absolute()) if wish.imatrix else "",
-        "imatrix_name": wish.imatrix.name if wish.imatrix else "", "parent": os.getpid(),
+        "imatrix_name": wish.shown_imatrix, "types": dict(wish.types), "goal": wish.target, "parent": os.getpid(),
     }  # fmt: skip
     run_child(CHILD, job, scratch, DEADLINE_S + SECONDS_PER_GB * report.file_bytes / 1e9)
     found = read_json(summary)

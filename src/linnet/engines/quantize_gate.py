@@ -6,13 +6,15 @@ The source is a GGUF, compared in the engine, or a Hugging Face folder, compared
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from linnet.core.errors import EngineError, GateFailed
+from linnet.core.errors import EngineError, GateFailed, LinnetError
 from linnet.core.records import Record
+from linnet.engines.prompt_gate import check_metadata, check_prompts
 from linnet.engines.scoring import Scorer
 from linnet.metrics import divergence as divergences
 from linnet.metrics.divergence import Divergence
@@ -49,10 +51,13 @@ class Gate(Record):
 
 def against_gguf(source: Path, result: Path, kind: str, threads: int) -> Gate:
     """Compare two GGUF files in the engine. Raises EngineError when one does not load, GateFailed beyond the bound."""
+    check_metadata(source, result)
     with Scorer(source, context=_context(source), threads=threads) as before, _opened(result, threads) as after:
         ids = _ids(before)
         found = before.kl_divergence(after, ids)
-    _check(found, kind, result)
+        base = None if _within(found, kind) else before.logits(ids)
+    if base is not None:
+        raise _failed(found, kind, result, _culprit(base, ids, result, source))
     return Gate(divergence=found)
 
 
@@ -64,6 +69,7 @@ def against_folder(folder: Path, result: Path, kind: str, parameters: int, threa
     import psutil
 
     with _opened(result, threads) as scorer:
+        check_prompts(folder, result, scorer)
         compared = _compare_tokens(folder, scorer)
         ids = _ids(scorer)
         ours = scorer.logits(ids)
@@ -75,7 +81,8 @@ def against_folder(folder: Path, result: Path, kind: str, parameters: int, threa
     width = min(theirs.shape[1], ours.shape[1])  # the conversion pads a vocabulary, and so do some checkpoints
     theirs, ours = theirs[:, :width], ours[:, :width]
     found = divergences.divergence(divergences.kl_divergences(theirs, ours), theirs.argmax(1) == ours.argmax(1))
-    _check(found, kind, result)
+    if not _within(found, kind):
+        raise _failed(found, kind, result, _culprit_of_folder(theirs, ids, result, folder, threads))
     return Gate(tokens_compared=compared, divergence=found)
 
 
@@ -101,14 +108,40 @@ def _ids(scorer: Scorer) -> list[int]:
     return ids[: scorer.context]
 
 
-def _check(found: Divergence, kind: str, result: Path) -> None:
-    bound = BOUNDS.get(kind, float("inf"))
-    if not found.mean <= bound:
-        raise GateFailed(
-            f"{result.name}: as {kind} it predicts otherwise than its source: mean KL divergence {found.mean:.3g} "
-            f"nats, {bound:g} is allowed; {found.same_top_share:.1%} of the likeliest tokens are the same.",
-            "No file was written. Rounding does not explain this: report it with `linnet doctor --json`.",
-        )
+def _within(found: Divergence, kind: str) -> bool:
+    return found.mean <= BOUNDS.get(kind, float("inf"))
+
+
+def _failed(found: Divergence, kind: str, result: Path, culprit: str) -> GateFailed:
+    return GateFailed(
+        f"{result.name}: as {kind} it predicts otherwise than its source: mean KL divergence {found.mean:.3g} "
+        f"nats, {BOUNDS[kind]:g} is allowed; {found.same_top_share:.1%} of the likeliest tokens are the same. "
+        f"{culprit}",
+        "No file was written. If the source is sound, report this with `linnet doctor --json`.",
+    )
+
+
+def _culprit(base: NDArray[np.float32], ids: list[int], result: Path, reference: Path) -> str:
+    """The sentence that names the part at fault; why none is named where that could not be found out."""
+    from linnet.engines.culprit import find
+
+    with tempfile.TemporaryDirectory(prefix=".culprit-", dir=result.parent) as scratch:
+        try:
+            return find(base, ids, result, reference, Path(scratch)).sentence()
+        except LinnetError as error:
+            return f"The part at fault was not found: {error.message}"
+
+
+def _culprit_of_folder(base: NDArray[np.float32], ids: list[int], result: Path, folder: Path, threads: int) -> str:
+    from linnet.engines.quantize_file import Wish, from_folder
+
+    with tempfile.TemporaryDirectory(prefix=".culprit-", dir=result.parent) as scratch:
+        reference = Path(scratch) / "reference.gguf"
+        try:
+            from_folder(folder, reference, Wish("F32", threads=threads), Path(scratch))
+        except LinnetError as error:
+            return f"The part at fault was not found: {error.message}"
+        return _culprit(base, ids, result, reference)
 
 
 def _compare_tokens(folder: Path, scorer: Scorer) -> int:
@@ -125,7 +158,8 @@ def _compare_tokens(folder: Path, scorer: Scorer) -> int:
             place = next((i for i, pair in enumerate(zip(found, expected, strict=False)) if len(set(pair)) > 1), -1)
             raise GateFailed(
                 f"{folder.name}: llama.cpp reads {text[:40]!r} otherwise than the model's own tokenizer: "
-                f"{len(found)} tokens, {len(expected)} are right (the first difference is at {place}).",
+                f"{len(found)} tokens, {len(expected)} are right (the first difference is at {place}). "
+                "The culprit is the tokenizer.",
                 "No file was written: such a model would see other text than it was trained on.",
             )
     return len(HARD) + 1

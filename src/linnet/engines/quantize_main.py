@@ -1,7 +1,7 @@
 """The child that turns a Hugging Face folder into a GGUF of any type in one pass, or says whether it could.
 
 Reads one JSON object from stdin: {"tools", "folder", "scratch", "target", "summary", "mixture", "pure", "imatrix",
-"imatrix_name", "threads", "parent"}; writes the GGUF (unless "target" is empty) and a JSON summary.
+"imatrix_name", "threads", "types", "goal", "parent"}; writes the GGUF (unless "target" is empty) and a JSON summary.
 """
 
 from __future__ import annotations
@@ -15,14 +15,21 @@ from typing import Any
 
 def work(job: dict[str, Any]) -> dict[str, Any]:
     from linnet.core.files import check_space
+    from linnet.engines.conversion_proof import prove_load, prove_prompts
     from linnet.engines.gguf_quantize import Recipe, plan, write
     from linnet.engines.hf_source import hf_source
     from linnet.formats.imatrix import read_imatrix
 
     importance = read_imatrix(Path(job["imatrix"])) if job["imatrix"] else None
-    recipe = Recipe(job["mixture"], job["pure"], importance, job["imatrix_name"], threads=job["threads"])
+    recipe = Recipe(
+        job["mixture"], job["pure"], importance, job["imatrix_name"], threads=job["threads"], types=job["types"],
+        target=job["goal"],
+    )  # fmt: skip
     with hf_source(job["tools"], Path(job["folder"]), Path(job["scratch"])) as source:
         made = plan(source, recipe)
+        planned = Path(job["scratch"]) / "planned.gguf"
+        prove_load(made, planned)
+        prove_prompts(Path(job["folder"]), planned)
         summary = made.summary().to_json() | {"architecture": source.facts.architecture}
         if job["target"]:
             target = Path(job["target"])

@@ -122,7 +122,7 @@ class _Schema:
         kinds = schema.get("type", [])
         kinds = kinds if isinstance(kinds, list) else [kinds]
         for kind in kinds:
-            if kind not in TYPES:
+            if not isinstance(kind, str) or kind not in TYPES:
                 self.refuse(where, f"type {str(kind)[:40]!r} is none of {', '.join(sorted(TYPES))}")
         self._enums(schema, where)
         for name in _COUNTS & set(schema):
@@ -136,14 +136,15 @@ class _Schema:
                 self.refuse(where, f"the keyword {name!r} can be enforced for type integer only")
             if type(schema[name]) is not int or abs(schema[name]) >= 1 << 53:
                 self.refuse(where, f"{name} must be a whole number below 2^53")
-        if "format" in schema and schema["format"] not in FORMATS:
+        if "format" in schema and schema["format"] not in tuple(FORMATS):  # it may be what no set can hold
             self.refuse(where, f"the format {str(schema['format'])[:40]!r} cannot be enforced")
         if "pattern" in schema:
             self._pattern(schema["pattern"], where)
         required = schema.get("required", [])
         if not isinstance(required, list) or not all(isinstance(name, str) for name in required):
             self.refuse(where, "required must be a list of names")
-        if missing := set(required) - set(schema.get("properties", required)):
+        properties = schema.get("properties", dict.fromkeys(required))
+        if isinstance(properties, dict) and (missing := set(required) - set(properties)):
             self.refuse(where, f"required names {min(missing)[:40]!r}, which is not among the properties")
         self._joins(schema, where)
 

@@ -92,12 +92,19 @@ def open_manifest(store: Store, manifest: Manifest) -> Model:
         pooling=manifest.pooling,
         digest=digest,
         report=manifest.report,
+        preset=manifest.preset,
+        adapter=_adapter(manifest, view),
     )
 
 
 def file_path(view: Path, name: str, file: ModelFile) -> Path:
     """Where one file of a model lies."""
     return Path(file.path) if file.place == "reference" else view / name
+
+
+def _adapter(manifest: Manifest, view: Path) -> str:
+    name = manifest.preset.adapter if manifest.preset else ""
+    return str(file_path(view, name, manifest.files[name])) if name else ""
 
 
 def _opened(manifest: Manifest, view: Path) -> Path:
@@ -152,6 +159,8 @@ def verify_bytes(store: Store, manifest: Manifest) -> None:
 
 def _again(manifest: Manifest) -> str:
     source = manifest.provenance
+    if manifest.preset is not None:
+        return f"Make it again from {manifest.preset.base}, with linnet create."
     verb = "pull" if source.repo else "import"
     return f"Make it again: linnet rm {manifest.full_name} && linnet {verb} {shlex.quote(source.source)}"
 

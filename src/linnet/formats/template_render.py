@@ -30,10 +30,10 @@ VARIABLES = ("bos_token", "eos_token", "pad_token", "unk_token")
 
 @dataclass(frozen=True)
 class ChatTemplate:
-    """A template and the names of tokens it may use. Raises ModelFileError when it may not be used."""
+    """A template and the variables it may use, its tokens' names. Raises ModelFileError when it may not be used."""
 
     source: str
-    tokens: dict[str, str] = field(default_factory=dict)
+    tokens: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         report = check_template(self.source)

@@ -17,9 +17,13 @@ from linnet.http.errors import Problem, Refused
 
 CALLER: ContextVar[str] = ContextVar("caller", default="")  # the id of the key that asks; empty without one
 COOKIE, QUERY = "linnet_key", "key"
+MAX_FIELDS = 64  # of a query
 FREE_FAILURES, DELAY_S, FORGET_S, MAX_PEERS = 5, 0.5, 60.0, 4096
 OPEN = {"/", "/healthz", "/api/version"}
 _MANAGE = {"/v1/stop", "/v1/ps", "/api/ps", "/metrics"}
+UPLOADS = "/api/blobs/"
+_STORE = {"/api/pull", "/api/create", "/api/copy", "/api/delete"}  # what changes the store
+_MODEL_FIELDS = ("model", "name", "from", "source", "destination")
 _EMBED = {"/v1/embeddings", "/api/embed", "/api/embeddings"}
 
 
@@ -27,7 +31,7 @@ def right_for(method: str, path: str) -> str | None:
     """The right that a route needs: "" where any key will do, None where none is needed."""
     if path in OPEN and method in ("GET", "HEAD"):
         return None
-    if path in _MANAGE:
+    if path in _MANAGE or changes_store(path):
         return "manage"
     if path in _EMBED:
         return "embed"
@@ -36,8 +40,14 @@ def right_for(method: str, path: str) -> str | None:
     return "generate" if method == "POST" and path != "/api/show" else ""
 
 
+def changes_store(path: str) -> bool:
+    """Whether a route changes what the store holds."""
+    return path in _STORE or path.startswith(UPLOADS)
+
+
 class Access:
-    """The keys of a server. With `required` nothing but the open routes is answered without one.
+    """The keys of a server. With `required` nothing but the open routes is answered without one, and as soon as there
+    is any key, nothing that changes the store.
 
     Without it a request may come without a key, but not with a wrong one of ours: other programs' keys are not looked
     at, since clients send some text even where none is wanted.
@@ -52,13 +62,17 @@ class Access:
         """The key of a request, with the right for its route. Raises Refused, after a while for a peer that guesses."""
         method, path = scope["method"], scope["path"]
         right = right_for(method, path)
-        shown = {text for text in _shown(scope) if self.required or text.startswith(PREFIX)}
-        if right is None or self._keys is None or (not shown and not self.required):
+        if right is None or self._keys is None:
+            return None
+        required = self.required or (changes_store(path) and self._keys.exist())
+        shown = {text for text in _shown(scope) if required or text.startswith(PREFIX)}
+        if not shown and not required:
             return None
         found = [key for text in shown if (key := self._keys.find(text)) is not None]
         if len(shown) != 1 or not found:
             await self._slow_down(scope)
-            said = "This key is not known, or it was revoked." if shown else "This server needs a key."
+            needs = "This server needs a key." if self.required else "Where there are keys, this needs one."
+            said = "This key is not known, or it was revoked." if shown else needs
             headers = {"www-authenticate": "Bearer"}
             raise Refused(Problem(401, said, "invalid_api_key", headers=headers))
         if right and not found[0].may(right):
@@ -77,10 +91,12 @@ class Access:
             await asyncio.sleep(DELAY_S)
 
     def check_model(self, key: Key | None, body: dict[str, Any]) -> None:
-        """Raise Refused when the key is not for the model that a body names."""
-        model = body.get("model", body.get("name"))
-        if key is not None and isinstance(model, str) and not key.may_use(model):
-            raise Refused(Problem(403, "This key is not for this model.", param="model"))
+        """Raise Refused when the key is not for a model that a body names."""
+        if key is None or not key.models:
+            return
+        for field in _MODEL_FIELDS:
+            if isinstance(model := body.get(field), str) and model and not key.may_use(model):
+                raise Refused(Problem(403, "This key is not for this model.", param=field))
 
     @contextmanager
     def running(self, key: Key | None) -> Iterator[None]:
@@ -118,4 +134,8 @@ def _shown(scope: MutableMapping[str, Any]) -> Iterator[str]:
             if cookie is not None:
                 yield cookie.value
     query = scope.get("query_string", b"").decode("latin-1")
-    yield from (value for name, value in parse_qsl(query, max_num_fields=64) if name == QUERY)
+    try:
+        fields = parse_qsl(query, max_num_fields=MAX_FIELDS)
+    except ValueError as error:
+        raise Refused(Problem(400, f"The query has more than {MAX_FIELDS} fields.")) from error
+    yield from (value for name, value in fields if name == QUERY)

@@ -27,6 +27,11 @@ class Admission:
         """Whether a thread is at work, be it on something that nobody waits for any more."""
         return bool(self._at_work)
 
+    @property
+    def at_work(self) -> int:
+        """How many threads are at work."""
+        return len(self._at_work)
+
     async def run(self, work: Callable[[], Result]) -> Result:
         """The result of `work()`. Raises ServerBusy when the queue is full, and whatever `work` raises."""
         if self.inside >= self.running + self.waiting:

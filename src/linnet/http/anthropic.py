@@ -14,32 +14,26 @@ from linnet.engines.tools import ToolCall
 from linnet.http.anthropic_bodies import CountBody, MessagesBody
 from linnet.http.bodies import ANTHROPIC_ERRORS, CheckedRoute
 from linnet.http.decoders import DecoderInfo
-from linnet.http.errors import Problem, Refused, about
+from linnet.http.errors import Problem, about
 from linnet.http.generations import Answering
-from linnet.http.native import Serving, serving
+from linnet.http.native import serving
 from linnet.http.openai_generate import sampling_of
 from linnet.http.replies import Choice, Reply, sse
 
 router = APIRouter(route_class=CheckedRoute, responses=ANTHROPIC_ERRORS)
 
 
-def _info(shared: Serving, name: str) -> DecoderInfo:
-    if shared.is_specialist(name):
-        raise Refused(Problem(400, f"{name} is a specialist: it labels texts. Use /v1/classify.", param="model"))
-    with about("model"):
-        return shared.decoders.find(name)
-
-
 @router.post("/v1/messages", summary="An answer to a chat, for Anthropic's clients", response_model=None)
 async def messages(body: MessagesBody, request: Request) -> Response:
     shared = serving(request)
-    info, tools = _info(shared, body.model), body.chosen_tools()
+    info, tools = shared.decoder(body.model), body.chosen_tools()
     with about("messages"):
         made = GenerateRequest(
             messages=body.turns(),
             sampling=sampling_of(None, temperature=body.temperature, top_p=body.top_p, top_k=body.top_k),
             max_tokens=body.max_tokens,
             stop=tuple(body.stop_sequences or ()),
+            json_schema=body.json_schema(),
             **tools,
         )
     answering = shared.generations.ask(info.full_name, lambda _: [made])
@@ -49,7 +43,7 @@ async def messages(body: MessagesBody, request: Request) -> Response:
 @router.post("/v1/messages/count_tokens", summary="How many tokens a chat is", response_model=None)
 async def count_tokens(body: CountBody, request: Request) -> Response:
     shared, counts = serving(request), [0]
-    info, tools = _info(shared, body.model), body.chosen_tools()
+    info, tools = shared.decoder(body.model), body.chosen_tools()
     with about("messages"):
         made = GenerateRequest(messages=body.turns(), **tools)
 

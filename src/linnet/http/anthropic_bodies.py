@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BeforeValidator, Field, WithJsonSchema
+from pydantic import BeforeValidator, Field, Tag, WithJsonSchema
 
 from linnet.engines.generation import MAX_MESSAGES, MAX_STOP_CHARACTERS, MAX_STOPS
 from linnet.engines.generation import Message as Turn
+from linnet.engines.schema_limits import check_schema
 from linnet.engines.tools import MAX_TOOLS, Tool, ToolCall
-from linnet.http.bodies import Body, problem_with
+from linnet.http.bodies import BY_TYPE, Body, problem_with
 from linnet.http.errors import Problem, Refused, about
 from linnet.http.tool_bodies import tool_answer
 
@@ -66,7 +67,12 @@ class ResultBlock(Body):
     cache_control: CacheControl | None = None
 
 
-Block = Annotated[TextBlock | UseBlock | ResultBlock, Field(discriminator="type")]
+Block = Annotated[
+    Annotated[TextBlock, Tag("<text>")]
+    | Annotated[UseBlock, Tag("<tool_use>")]
+    | Annotated[ResultBlock, Tag("<tool_result>")],
+    BY_TYPE,
+]
 Blocks = Annotated[Annotated[list[Block], Field(fail_fast=True)], _blocks("text", "tool_use", "tool_result"), _ANY]
 
 
@@ -121,6 +127,20 @@ class ChoiceBody(Body):
     disable_parallel_tool_use: bool | None = None
 
 
+class FormatBody(Body):
+    """A JSON schema that the answer is held to."""
+
+    type: Literal["json_schema"]
+    given: dict[str, Any] = Field(alias="schema")
+
+
+class OutputConfig(Body):
+    unsupported: ClassVar[dict[str, tuple[Any, ...]]] = {"effort": ()}
+
+    format: FormatBody | None = None
+    effort: Any = None
+
+
 class CountBody(Body):
     """What counts as the prompt."""
 
@@ -129,7 +149,6 @@ class CountBody(Body):
         "mcp_servers": ([],),
         "container": (),
         "context_management": (),
-        "output_config": (),
         "output_format": (),
     }
 
@@ -142,7 +161,8 @@ class CountBody(Body):
     mcp_servers: Any = None
     container: Any = None
     context_management: Any = None
-    output_config: Any = None
+    output_config: OutputConfig | None = None
+    cache_control: CacheControl | None = None
     output_format: Any = None
 
     def turns(self) -> tuple[Turn, ...]:
@@ -153,6 +173,18 @@ class CountBody(Body):
         system = [Turn("system", text_of(self.system))] if self.system else []
         found = [turn for number, one in enumerate(self.messages) for turn in one.turns(f"messages[{number}]")]
         return (*system, *found)
+
+    def json_schema(self) -> dict[str, Any] | None:
+        """The schema of the answer. Raises Refused."""
+        found = self.output_config.format if self.output_config else None
+        if found is None:
+            return None
+        param = "output_config.format"
+        if self.tools and not (self.tool_choice and self.tool_choice.type == "none"):
+            raise Refused(Problem(400, f'"{param}" cannot be had together with "tools".', param=param))
+        with about(f"{param}.schema"):
+            check_schema(found.given)
+        return found.given
 
     def chosen_tools(self) -> dict[str, Any]:
         """The fields of a GenerateRequest that say which tools may be called. Raises Refused."""

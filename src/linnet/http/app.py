@@ -13,11 +13,12 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.responses import HTMLResponse, JSONResponse
+from fastapi.routing import APIRoute
 from fastapi_offline import FastAPIOffline
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
-from linnet.http import anthropic, embeddings, native, ollama, openai, openai_responses
+from linnet.http import anthropic, embeddings, native, ollama, ollama_manage, openai, openai_responses, tasks
 from linnet.http.access import Access
 from linnet.http.admission import Admission
 from linnet.http.bodies import explain
@@ -25,10 +26,21 @@ from linnet.http.decoders import Decoders
 from linnet.http.errors import Problem
 from linnet.http.exposure import LOOPBACK_NAMES
 from linnet.http.generations import Generations
-from linnet.http.guard import CSP, Guard, Limits
+from linnet.http.guard import CSP, Guard, HostNames, Limits
+from linnet.http.tracing import Recorder, note_problem
 from linnet.stages.serve import Specialists
 from linnet.version import __version__
 
+ROUTERS = (
+    native.router,
+    openai.router,
+    openai_responses.router,
+    ollama.router,
+    ollama_manage.router,
+    anthropic.router,
+    embeddings.router,
+    tasks.router,
+)
 _ASSETS = "/static-offline-docs"
 _MESSAGES = {404: "There is nothing at this address.", 405: "This address does not take this method."}
 
@@ -47,17 +59,18 @@ class ErrorReply(BaseModel):
 def create_app(
     specialists: Specialists,
     *,
-    allowed_hosts: Iterable[str] = LOOPBACK_NAMES,
+    allowed_hosts: Iterable[str] | HostNames = LOOPBACK_NAMES,
     limits: Limits | None = None,
     admission: Admission | None = None,
     generations: Generations | None = None,
     decoders: Decoders | None = None,
     access: Access | None = None,
+    recorder: Recorder | None = None,
 ) -> FastAPI:
     """The ASGI application that answers with these specialists and decoders; None: those of the same store.
 
     `allowed_hosts` are the names that a Host header may hold, the loopback names by default; `access` knows the keys,
-    by default none is needed.
+    by default none is needed. `recorder` writes the traces, by default none are.
     """
     app: FastAPI = FastAPIOffline(
         title="Linnet",
@@ -71,25 +84,26 @@ def create_app(
     )
     decoders = decoders or Decoders(specialists.store)
     generations = generations or Generations(decoders.pool)
-    generations.widen = decoders.widen
-    generations.metrics.watch(generations)
-    app.state.serving = native.Serving(specialists, admission or Admission(), decoders, generations)
-    app.include_router(native.router)
-    app.include_router(openai.router)
-    app.include_router(openai_responses.router)
-    app.include_router(ollama.router)
-    app.include_router(anthropic.router)
-    app.include_router(embeddings.router)
+    generations.widen, generations.preset = decoders.widen, decoders.preset
+    admission, recorder = admission or Admission(), recorder or Recorder()
+    generations.metrics.watch(generations, admission, recorder)
+    app.state.serving = native.Serving(specialists, admission, decoders, generations)
+    for router in ROUTERS:
+        app.include_router(router)
     app.add_api_route("/docs", _docs_page(app), include_in_schema=False)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(RequestValidationError, _invalid)
-    hosts = tuple(allowed_hosts)
-    app.add_middleware(Guard, hosts=hosts, limits=limits, access=access, metrics=generations.metrics)
+    hosts = allowed_hosts if isinstance(allowed_hosts, HostNames) else HostNames(allowed_hosts)
+    routes = (route for router in ROUTERS for route in router.routes if isinstance(route, APIRoute))
+    traced = {route.path for route in routes if {"POST", "DELETE"} & (route.methods or set())}
+    more: dict[str, Any] = {"access": access, "metrics": generations.metrics, "recorder": recorder}
+    app.add_middleware(Guard, hosts=hosts, limits=limits, traced=traced, **more)
     return app
 
 
 def _reply(request: Request, problem: Problem) -> JSONResponse:
     path = request.url.path
+    note_problem(problem)
     return JSONResponse(problem.body(path), problem.status_at(path), problem.headers)
 
 

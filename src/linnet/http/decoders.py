@@ -14,20 +14,27 @@ from typing import Any, cast
 
 from linnet.core.blobs import digest_of
 from linnet.core.errors import InputError, NotFound, did_you_mean
+from linnet.core.files import sha256_bytes
 from linnet.core.models import from_hub, lease, read_manifest, scan_models
 from linnet.core.names import check_name, parse_hub_name, split_tag, to_name
-from linnet.core.records import Manifest, Model
+from linnet.core.records import Manifest, Model, Preset
+from linnet.core.settings import get
 from linnet.core.store import Store
 from linnet.engines.llama import open_llama
+from linnet.engines.llama_prompt import FILL_IN_MARKS, control_tokens
 from linnet.engines.load_plan import LoadOptions, usable_bytes
 from linnet.engines.pool import EnginePool, PoolEngine, Source
 from linnet.formats.builtin import RUNNABLE, our_model
-from linnet.formats.gguf import read_gguf
+from linnet.formats.gguf import GgufHeader, read_gguf
 from linnet.formats.model_report import ModelReport
 from linnet.formats.resolve import open_manifest, path_model
+from linnet.http.task_models import find_writer, writer_model
+from linnet.pipeline.create import preset_options
 
 # A model, the bytes it may take, whether it is to embed, and where the settings' context is not enough, that.
 OpenEngine = Callable[..., PoolEngine]
+# How Ollama's clients write a name of the hub.
+HUB_PREFIXES = ("hf.co/", "huggingface.co/")
 _EMBEDDING = " (embedding)"  # no name holds a space: this one is ours
 
 
@@ -47,6 +54,7 @@ class DecoderInfo:
     max_tokens: int
     licence: str
     report: ModelReport = field(default_factory=lambda: ModelReport(format="gguf"))
+    preset: Preset | None = None
 
     @property
     def fingerprint(self) -> str:
@@ -56,7 +64,8 @@ class DecoderInfo:
 def open_gguf(model: Model, free_bytes: int, embedding: bool, context: int | None = None) -> PoolEngine:
     """The real engine of a model."""
     free = min(free_bytes, usable_bytes())
-    options = LoadOptions(embedding=embedding) if context is None else LoadOptions(embedding=embedding, context=context)
+    more = {} if embedding else preset_options(model)
+    options = LoadOptions(embedding=embedding, context=context or 0, **more)
     return open_llama(Path(model.path), options, label=model.name, free_bytes=free)
 
 
@@ -77,6 +86,7 @@ class Decoders:
         self.store = store
         self._named = dict(named)
         self._open_engine = open_engine
+        self._presets: dict[str, Preset | None] = {}  # as the names were last resolved
         self._contexts: dict[str, int] = {}  # of models that were asked to be wider than the settings say
         self._widening = threading.Lock()
         self.pool = EnginePool(usable_bytes() if budget_bytes is None else budget_bytes, self._source)
@@ -89,15 +99,38 @@ class Decoders:
     def find(self, name: str) -> DecoderInfo:
         """What a name means now. Raises NotFound, NameInvalid, CorruptFile, and InputError for what gives no text."""
         if (known := self._file_name(name)) is not None:
-            return _of_file(known, self._named[known])
+            return _of_file(known, self._file(known))
         return _of_manifest(self._manifest(name))
 
+    def preset(self, name: str) -> Preset | None:
+        """What a created model says beside its weights, as of the last time when its name was leased."""
+        return self._presets.get(name)
+
+    def rename(self, named: Sequence[tuple[str, Model]]) -> None:
+        """Serve these files beside the store's models instead of those before. Requests that run go on."""
+        self._named = dict(named)
+
+    def is_file(self, name: str) -> bool:
+        """Whether a name means a file that was named at the start, and no model of the store."""
+        return self._file_name(name) is not None
+
     def template(self, name: str) -> str:
-        """The chat template of a decoder's file; empty where it has none. Raises what `find` and opening raise."""
-        known = self._file_name(name)
-        model = open_manifest(self.store, self._manifest(name)) if known is None else self._named[known]
-        found = read_gguf(Path(model.path)).metadata.get("tokenizer.chat_template")
+        """The chat template of a decoder; empty where it has none. Raises what `find` and opening raise."""
+        if (preset := self.find(name).preset) is not None and preset.template:
+            return preset.template
+        found = self._header(name).metadata.get("tokenizer.chat_template")
         return found if isinstance(found, str) else ""
+
+    def fills_in(self, name: str) -> bool:
+        """Whether a decoder has the tokens for filling in between two texts. Raises what `template` raises."""
+        tokens = control_tokens(self._header(name))
+        known = {*tokens.control, *tokens.user_defined}
+        return any(known.issuperset(marks) for marks in FILL_IN_MARKS)
+
+    def _header(self, name: str) -> GgufHeader:
+        known = self._file_name(name)
+        model = open_manifest(self.store, self._manifest(name)) if known is None else self._file(known)
+        return read_gguf(Path(model.path))
 
     def stop(self, name: str, *, force: bool = False) -> None:
         """Unload a model, loaded to write or to embed. Raises ModelBusy, and NotFound when it is not loaded."""
@@ -139,9 +172,20 @@ class Decoders:
 
     def _file_name(self, name: str) -> str | None:
         full_name = name if ":" in name else f"{name}:latest"
-        return full_name if full_name in self._named else None
+        if full_name in self._named:
+            return full_name
+        writer = find_writer(self.store, name)
+        return writer[0].full_name if writer else None
+
+    def _file(self, full_name: str) -> Model:
+        """A named file, or the model of a specialist that writes text."""
+        found = self._named.get(full_name) or writer_model(self.store, full_name)
+        if found is None:
+            raise NotFound(f"No model is called {full_name!r}.")
+        return found
 
     def _manifest(self, name: str) -> Manifest:
+        name = hub_name(name)
         if name.startswith("hf:"):
             found = from_hub(self.store, parse_hub_name(name))
             if found is None:
@@ -166,16 +210,23 @@ class Decoders:
         """For the pool, under its lock: only the manifest is read here, the files are checked when it loads."""
         plain = name.removesuffix(_EMBEDDING)
         embedding = plain != name
-        more = _EMBEDDING if embedding else ""
+        known = self._file_name(plain)
+        manifest = self._manifest(plain) if known is None else None
+        preset = manifest.preset if manifest else None
+        self._presets[plain] = preset
+        more = f"{_EMBEDDING if embedding else ''} {_load_settings()}"
         wide: tuple[int, ...] = ()
-        if (context := context or self._contexts.get(name)) is not None:
+        if context := context or self._contexts.get(name) or _context_of(preset):
             more, wide = f"{more} {context}", (context,)
-        if (known := self._file_name(plain)) is not None:
-            model = self._named[known]
+        if manifest is None:
+            model = self._file(str(known))
             return Source(f"path {model.path}{more}", lambda free: self._open_engine(model, free, embedding, *wide))
-        manifest = self._manifest(plain)
+        adapter = ""
+        if preset is not None and not embedding:
+            adapter = preset.adapter
+            more += f" {sha256_bytes(preset.template.encode())}" if preset.template else ""
         return Source(
-            digest_of(manifest.files) + more, lambda free: self._open_stored(manifest, free, embedding, *wide)
+            digest_of(manifest.files) + more, lambda free: self._open_stored(manifest, free, embedding, *wide), adapter
         )
 
     def _open_stored(self, manifest: Manifest, free: int, embedding: bool, *wide: int) -> PoolEngine:
@@ -200,6 +251,22 @@ class _Held:
             self._engine.close()
         finally:
             self._held.close()
+
+
+def hub_name(name: str) -> str:
+    """The name of ours for `hf.co/org/repo[:QUANT]`; every other name as it is."""
+    prefix = next((prefix for prefix in HUB_PREFIXES if name.startswith(prefix)), "")
+    return f"hf:{name.removeprefix(prefix)}" if prefix else name
+
+
+def _context_of(preset: Preset | None) -> int:
+    wished = preset.parameters.get("num_ctx", 0) if preset else 0
+    return wished if isinstance(wished, int) else 0
+
+
+def _load_settings() -> str:
+    """The settings that a model is loaded with: where they change, requests after that get another engine."""
+    return " ".join(get(name) for name in ("LINNET_CONTEXT", "LINNET_SLOTS", "LINNET_THREADS", "LINNET_ENGINE"))
 
 
 def named_files(given: Iterable[str]) -> list[tuple[str, Model]]:
@@ -239,6 +306,7 @@ def _of_manifest(found: Manifest) -> DecoderInfo:
         max_tokens=found.max_tokens,
         licence=found.licence,
         report=_report(found.report),
+        preset=found.preset,
     )
 
 

@@ -12,15 +12,16 @@ from fastapi.responses import Response
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from linnet.engines.base import Array
-from linnet.engines.generation import GenerateRequest, Generation, Piece
+from linnet.engines.generation import FieldError, GenerateRequest, Generation, Piece
 from linnet.engines.pool import PoolEngine
 from linnet.http.bodies import OLLAMA_ERRORS, Body, CheckedRoute
 from linnet.http.decoders import embedding_name
-from linnet.http.errors import Problem, Refused, about
+from linnet.http.errors import Problem
 from linnet.http.generations import Answering
 from linnet.http.native import Serving, one_or_many, serving
 from linnet.http.ollama_bodies import KeepAlive, Options
 from linnet.http.replies import Choice, Reply
+from linnet.http.tracing import note_read
 from linnet.stages.serve import MAX_TEXTS
 
 router = APIRouter(route_class=CheckedRoute)
@@ -34,29 +35,30 @@ Texts = Annotated[
 ]
 
 
+Dimensions = Annotated[int, Field(ge=1, le=1 << 16)]
+
+
 class EmbeddingsBody(Body):
     """Texts to embed; token ids are not taken."""
-
-    unsupported: ClassVar[dict[str, tuple[Any, ...]]] = {"dimensions": ()}
 
     model: str
     input: Texts
     encoding_format: Literal["float", "base64"] | None = None
     user: str | None = None
-    dimensions: Any = None
+    dimensions: Dimensions | None = None
 
 
 class EmbedBody(Body):
     """Ollama's newer route. Nothing is cut: `truncate` may only be false."""
 
-    unsupported: ClassVar[dict[str, tuple[Any, ...]]] = {"dimensions": (), "truncate": (False,)}
+    unsupported: ClassVar[dict[str, tuple[Any, ...]]] = {"truncate": (False,)}
 
     model: str
     input: Texts
     options: Options | None = None
     keep_alive: KeepAlive | None = None
     truncate: Any = None
-    dimensions: Any = None
+    dimensions: Dimensions | None = None
 
 
 class OldEmbedBody(Body):
@@ -79,6 +81,7 @@ class _Vectors:
         self._model, self._shape = model, shape
 
     def whole(self, _: list[Choice], answering: Answering) -> dict[str, Any]:
+        note_read(self._model, self.tokens)
         return self._shape(self._model, self.vectors, self.tokens, answering)
 
     def start(self, _: Answering) -> str:
@@ -95,13 +98,10 @@ class _Vectors:
         return ""
 
 
-def _embed(
-    shared: Serving, model: str, texts: list[str], shape: Shape, body: EmbedBody | OldEmbedBody | None = None
-) -> Reply:
-    if shared.is_specialist(model):
-        raise Refused(Problem(400, f"{model} is a specialist: it labels texts. Use /v1/classify.", param="model"))
-    with about("model"):
-        info = shared.decoders.find(model)
+def _embed(shared: Serving, body: EmbeddingsBody | EmbedBody | OldEmbedBody, texts: list[str], shape: Shape) -> Reply:
+    info = shared.decoder(body.model)
+    dimensions = None if isinstance(body, OldEmbedBody) else body.dimensions
+    keep_alive_s, options = (None, None) if isinstance(body, EmbeddingsBody) else (body.keep_alive, body.options)
     found = _Vectors(info.full_name, shape)
 
     def build(engine: PoolEngine) -> list[GenerateRequest]:
@@ -109,14 +109,23 @@ def _embed(
             if answering.is_stopped:
                 break
             found.tokens += len(engine.prompt_ids(GenerateRequest(prompt=text)))
-            found.vectors.append(engine.embed([text])[0])
+            found.vectors.append(_cut(engine.embed([text])[0], dimensions))
         return []
 
     name = embedding_name(info.full_name)
-    keep_alive_s = body.keep_alive if body else None
-    context = body.options.num_ctx if body and body.options else None
+    context = options.num_ctx if options else None
     answering = shared.generations.ask(name, build, keep_alive_s=keep_alive_s, param="input", context=context)
     return Reply(answering, found)
+
+
+def _cut(vector: Array, dimensions: int | None) -> Array:
+    """The first so many numbers, of length 1 again: what models trained for it mean by it. Raises FieldError."""
+    if dimensions is None:
+        return vector
+    if dimensions > len(vector):
+        raise FieldError("dimensions", f"dimensions is {dimensions}: this model's vectors have {len(vector)}.")
+    found = vector[:dimensions]
+    return found / max(float(np.linalg.norm(found)), 1e-12)
 
 
 @router.post("/v1/embeddings", summary="Texts as unit vectors", response_model=None)
@@ -131,7 +140,7 @@ async def embeddings(body: EmbeddingsBody, request: Request) -> Response:
         usage = {"prompt_tokens": tokens, "total_tokens": tokens}
         return {"object": "list", "data": data, "model": model, "usage": usage}
 
-    return _embed(serving(request), body.model, body.input, shape)
+    return _embed(serving(request), body, body.input, shape)
 
 
 @router.post("/api/embed", summary="Ollama: texts as unit vectors", response_model=None, responses=OLLAMA_ERRORS)
@@ -145,7 +154,7 @@ async def embed(body: EmbedBody, request: Request) -> Response:
             "prompt_eval_count": tokens,
         }
 
-    return _embed(serving(request), body.model, body.input, shape, body)
+    return _embed(serving(request), body, body.input, shape)
 
 
 @router.post(
@@ -156,4 +165,4 @@ async def old_embed(body: OldEmbedBody, request: Request) -> Response:
         del tokens, answering
         return {"embedding": vectors[0].tolist()}
 
-    return _embed(serving(request), body.model, [body.prompt], shape, body)
+    return _embed(serving(request), body, [body.prompt], shape)

@@ -14,16 +14,19 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, closing, suppress
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from linnet.core.errors import InputError, LinnetError, ResourceMissing
+from linnet.core.records import Preset
 from linnet.core.settings import get_number
 from linnet.engines.generation import Cancel, FieldError, GenerateRequest, Generation, Piece
 from linnet.engines.pool import EnginePool, Lease, PoolEngine
 from linnet.http.access import CALLER
 from linnet.http.errors import ClientGone, Problem, Refused, ServerBusy, describe
 from linnet.http.metrics import Metrics
+from linnet.http.presets import Adopting, adopt
 from linnet.http.slots import Slots
+from linnet.http.tracing import CURRENT
 
 Result = TypeVar("Result")
 Item = tuple[int, Piece | Generation]  # which of the requests, and its next event
@@ -54,6 +57,7 @@ class Generations:
         self._slots: dict[int, Slots] = {}
         self.metrics = Metrics()
         self.widen: Widen | None = None
+        self.preset: Callable[[str], Preset | None] = lambda _: None  # of a model's name
 
     @property
     def running(self) -> int:
@@ -112,7 +116,7 @@ class Answering:
         context: int | None = None,
     ) -> None:
         self.loaded_ms = 0.0
-        self._caller, self._context = CALLER.get(), context
+        self._caller, self._context, self._draft = CALLER.get(), context, CURRENT.get()
         self._started_ns = time.monotonic_ns()
         self.prompt_tokens: list[int] = []
         self._host, self._model, self._build, self._param = host, model, build, param
@@ -129,6 +133,8 @@ class Answering:
         self._done = self._told = self._leased = self._over = False
         self._waiting_for_slot: asyncio.Task[None] | None = None
         self._late: asyncio.TimerHandle | None = None
+        if self._draft is not None:
+            self._draft.model = model
         host.inside += 1
         seconds = host.limits.request_seconds
         late = Problem(503, f"The request took longer than {seconds:g} seconds.", "request_timeout")
@@ -249,8 +255,10 @@ class Answering:
     def _generate(self, lease: Lease) -> Item | None:
         """Hand over every event but the last, which is returned: the engine is to be free before it is told."""
         engine, held = lease.engine, None
+        preset = self._host.preset(self._model)
         self._waited_ms = self.elapsed_ns / 1e6
-        for index, request in enumerate(self._build(engine)):
+        asked = self._build(engine if preset is None else cast(PoolEngine, Adopting(engine, preset)))
+        for index, request in enumerate(adopt(one, preset, number) for number, one in enumerate(asked)):
             if self._cancel.cancelled:
                 return None
             if held is not None:
@@ -262,10 +270,15 @@ class Answering:
                 for event in events:
                     if isinstance(event, Generation):
                         held = (index, event)
-                        self._host.metrics.generated(self._model, event, self._waited_ms if index == 0 else 0.0)
+                        self._note(request, event, self._waited_ms if index == 0 else 0.0)
                     else:
                         self._put((index, event))
         return held
+
+    def _note(self, request: GenerateRequest, end: Generation, waited_ms: float) -> None:
+        self._host.metrics.generated(self._model, end, waited_ms)
+        if self._draft is not None:
+            self._draft.generated(request, end, waited_ms)
 
     def _put(self, item: Item) -> None:
         """Hand over an event. Waits while the reader is too far behind, and gives up on one that stays there."""

@@ -1,6 +1,7 @@
 """The door: what a request must be before any route sees it, and what every answer carries.
 
-Host, Origin, header size, media type, body size and time, JSON. Pure ASGI; knows no route and no model.
+Host, Origin, header size, media type, body size and time, JSON, a trace. Pure ASGI; knows no model, and of routes only
+which of them take a stream of bytes instead of JSON.
 """
 
 from __future__ import annotations
@@ -8,17 +9,18 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, MutableMapping
 from dataclasses import dataclass
 from typing import Any
 
 from anyio import to_thread
 
 from linnet.core.keys import Key
-from linnet.http.access import Access
+from linnet.http.access import UPLOADS, Access
 from linnet.http.errors import ClientGone, Problem, Refused, ServerBusy, describe, report
 from linnet.http.metrics import Metrics
 from linnet.http.strict_json import parse_object
+from linnet.http.tracing import CURRENT, Draft, Recorder
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -46,6 +48,16 @@ class Limits:
     header_bytes: int = 16 << 10
     body_seconds: float = 30.0
     held_bytes: int = 128 << 20
+
+
+class HostNames:
+    """The names that the Host header may hold; they can be set anew while the server runs."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self.set(names)
+
+    def set(self, names: Iterable[str]) -> None:
+        self.names = frozenset(name.lower().strip("[]") for name in names)
 
 
 class _Request:
@@ -80,10 +92,10 @@ class _Request:
 class _Reply:
     """Passes the answer on, with the headers that every answer carries."""
 
-    def __init__(self, send: Send, path: str, metrics: Metrics) -> None:
+    def __init__(self, send: Send, path: str, metrics: Metrics, draft: Draft | None) -> None:
         self.started = False
         self.status = 0
-        self._metrics = metrics
+        self._metrics, self.draft = metrics, draft
         self.path = path  # says which dialect an error is told in
         self.close = False  # set while a part of the body is unread: the connection ends with the answer
         self._send = send
@@ -94,6 +106,8 @@ class _Reply:
             headers = list(message.get("headers", []))
             there = {name.lower() for name, _ in headers}
             headers += [(name, value) for name, value in _HEADERS.items() if name not in there]
+            if self.draft is not None:
+                headers.append((b"x-request-id", self.draft.id.encode()))
             if self.close:
                 headers.append((b"connection", b"close"))
             message = {**message, "headers": headers}
@@ -101,6 +115,8 @@ class _Reply:
 
     async def problem(self, problem: Problem) -> None:
         self._metrics.refused(problem)
+        if self.draft is not None:
+            self.draft.failed(problem)
         body = problem.encode(self.path)
         headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
         headers += [(name.lower().encode(), value.encode()) for name, value in problem.headers.items()]
@@ -110,6 +126,7 @@ class _Reply:
 
 class Guard:
     """Middleware in front of every route. `hosts` are the names that the Host header may hold; `access` knows the keys.
+    `traced` are the routes whose POST and DELETE requests leave a trace with the `recorder`.
 
     Answers every exception that comes out of the routes, so that none reaches the server or its log unread.
     """
@@ -117,14 +134,17 @@ class Guard:
     def __init__(
         self,
         app: App,
-        hosts: Iterable[str],
+        hosts: HostNames,
         limits: Limits | None = None,
+        *,
         access: Access | None = None,
         metrics: Metrics | None = None,
+        recorder: Recorder | None = None,
+        traced: Collection[str] = (),
     ) -> None:
         self.app = app
         self.access, self.metrics = access or Access(), metrics or Metrics()
-        self.hosts = frozenset(host.lower().strip("[]") for host in hosts)
+        self.hosts, self._recorder, self._traced = hosts, recorder or Recorder(), frozenset(traced)
         self.limits = limits or Limits()
         self._held_bytes = 0
 
@@ -136,14 +156,24 @@ class Guard:
             await receive()
             await send({"type": "websocket.close", "code": 1008})
             return
-        reply, scope = _Reply(send, scope["path"], self.metrics), dict(scope)
-        started = time.monotonic()
+        draft = self._drafted(scope["method"], scope["path"])
+        reply, scope = _Reply(send, scope["path"], self.metrics, draft), dict(scope)
+        started, token = time.monotonic(), CURRENT.set(draft)
         try:
             await self._guarded(scope, receive, reply)
         finally:
+            CURRENT.reset(token)
+            if draft is not None:
+                self._recorder.note(draft, reply.status)
             route = str(getattr(scope.get("route"), "path", "(none)"))
             # A client that left before its answer began has no status.
             self.metrics.answered(scope["method"], route, reply.status, time.monotonic() - started)
+
+    def _drafted(self, method: str, path: str) -> Draft | None:
+        route = f"{UPLOADS}{{digest}}" if path.startswith(UPLOADS) else path
+        if method not in ("POST", "DELETE") or route not in self._traced:
+            return None
+        return Draft(method, route, keep_texts=self._recorder.keeps_texts)
 
     async def _guarded(self, scope: Scope, receive: Receive, reply: _Reply) -> None:
         try:
@@ -168,10 +198,19 @@ class Guard:
         # A part of a file is never worth the work of splitting it: the whole file is a correct answer too.
         scope["headers"] = request.without(b"range")
         key = await self.access.key_of(scope)
-        if request.method != "POST":
+        if reply.draft is not None and key is not None:
+            reply.draft.key = key.id
+        if request.method not in ("POST", "DELETE") or (request.method == "DELETE" and not reply.close):
             await self.app(scope, receive, reply)
             return
-        _check_media_type(request)
+        if scope["path"].startswith(UPLOADS):
+            with self.access.running(key):
+                await self.app(scope, self._watched(receive, reply), reply)
+            return
+        if scope["path"].startswith("/api/") and not request.all(b"content-type") and not _is_from_a_page(request):
+            scope["headers"] = [*scope["headers"], (b"content-type", b"application/json")]
+        else:
+            _check_media_type(request)
         with self.access.running(key):
             await self._answer_body(scope, receive, reply, request, key)
 
@@ -188,12 +227,28 @@ class Guard:
         finally:
             self._held_bytes -= len(body)
 
+    def _watched(self, receive: Receive, reply: _Reply) -> Receive:
+        """A `receive` for a body that is read piece by piece: each must come in time."""
+
+        async def receive_part() -> Message:
+            try:
+                async with asyncio.timeout(self.limits.body_seconds if reply.close else None):
+                    message = await receive()
+            except TimeoutError as error:
+                seconds = f"{self.limits.body_seconds:g}"
+                raise Refused(Problem(408, f"Nothing of the body arrived for {seconds} seconds.")) from error
+            if message["type"] == "http.request" and not message.get("more_body", False):
+                reply.close = False
+            return message
+
+        return receive_part
+
     def _check_host(self, request: _Request) -> None:
         found = request.all(b"host")
         if len(found) != 1 or not (match := _AUTHORITY.fullmatch(found[0].lower())):
             raise Refused(Problem(400, "The request needs exactly one Host header, which names this server."))
-        if match[1].strip("[]") not in self.hosts:
-            known = ", ".join(sorted(self.hosts))
+        if match[1].strip("[]") not in self.hosts.names:
+            known = ", ".join(sorted(self.hosts.names))
             raise Refused(Problem(403, f"This server does not answer to that Host. It answers to: {known}."))
         own = f"{request.scheme}://{found[0]}".lower()
         if any(origin.lower() != own for origin in request.all(b"origin")):
@@ -232,6 +287,11 @@ class Guard:
 
 def _too_large(limit: int) -> Refused:
     return Refused(Problem(413, f"The body is larger than {limit} bytes."))
+
+
+def _is_from_a_page(request: _Request) -> bool:
+    """Whether a browser sent it. Some clients of Ollama name no type at all, which a page could do too."""
+    return any(request.all(name) for name in (b"origin", b"referer", b"cookie", b"sec-fetch-site", b"sec-fetch-mode"))
 
 
 def _check_media_type(request: _Request) -> None:

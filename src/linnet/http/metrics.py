@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from linnet.engines.generation import Generation
@@ -14,7 +14,9 @@ from linnet.http.errors import Problem
 
 if TYPE_CHECKING:
     from linnet.engines.pool import EnginePool
+    from linnet.http.admission import Admission
     from linnet.http.generations import Generations
+    from linnet.http.tracing import Recorder
 
 MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
@@ -62,9 +64,9 @@ class Metrics:
             "linnet_tokens_per_second", "Of decoding, by answer.", ("model",), buckets=_SPEEDS, registry=here
         )
 
-    def watch(self, generations: Generations) -> None:
-        """Tell of the queue and of the loaded models too."""
-        self.registry.register(_Now(generations))
+    def watch(self, generations: Generations, admission: Admission, recorder: Recorder) -> None:
+        """Tell of the queues, of the loaded models and of the traces too."""
+        self.registry.register(_Now(generations, admission, recorder))
 
     def answered(self, method: str, route: str, status: int, seconds: float) -> None:
         self._requests.labels(method if method in ("GET", "HEAD", "POST") else "other", route, str(status)).inc()
@@ -93,13 +95,19 @@ class Metrics:
 class _Now(Collector):
     """Gauges that are read when they are asked for."""
 
-    def __init__(self, generations: Generations) -> None:
-        self._generations = generations
+    def __init__(self, generations: Generations, admission: Admission, recorder: Recorder) -> None:
+        self._generations, self._admission, self._recorder = generations, admission, recorder
 
-    def collect(self) -> Iterator[GaugeMetricFamily]:
+    def collect(self) -> Iterator[Metric]:
         inside, running = self._generations.inside, self._generations.running
         yield GaugeMetricFamily("linnet_generations_running", "Requests that hold a slot.", value=running)
         yield GaugeMetricFamily("linnet_queue_depth", "Requests that wait.", value=max(0, inside - running))
+        inside, running = self._admission.inside, self._admission.at_work
+        yield GaugeMetricFamily("linnet_specialists_running", "Requests of specialists at work.", value=running)
+        waiting = max(0, inside - running)
+        yield GaugeMetricFamily("linnet_specialists_queue_depth", "Requests of specialists that wait.", value=waiting)
+        yield CounterMetricFamily("linnet_traces_written", "Traces written down.", value=self._recorder.written)
+        yield CounterMetricFamily("linnet_traces_dropped", "Traces that were lost.", value=self._recorder.dropped)
         yield from _memory(self._generations.pool)
 
 

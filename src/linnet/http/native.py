@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import time
 import uuid
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Request
-from fastapi.responses import PlainTextResponse
+from fastapi.responses import PlainTextResponse, Response
 from pydantic import BaseModel, BeforeValidator, Field, WithJsonSchema
 
 from linnet.core.names import is_name
 from linnet.engines.pool import Loaded
 from linnet.http.admission import Admission
 from linnet.http.bodies import Body, CheckedRoute
-from linnet.http.decoders import Decoders
-from linnet.http.errors import about
+from linnet.http.decoders import DecoderInfo, Decoders
+from linnet.http.errors import Problem, Refused, ServerBusy, about
 from linnet.http.generations import Generations
 from linnet.http.metrics import MEDIA_TYPE
+from linnet.http.task_models import find_writer
+from linnet.http.tracing import note_read
 from linnet.stages.serve import MAX_TEXTS, Classified, Specialists
 from linnet.version import __version__
 
@@ -34,17 +38,40 @@ class Serving:
     admission: Admission
     decoders: Decoders
     generations: Generations
+    jobs: Admission = field(default_factory=lambda: Admission(running=2, waiting=6))  # that change the store
+    _uploads: list[None] = field(default_factory=list)
+
+    @contextmanager
+    def uploading(self, most: int) -> Iterator[None]:
+        """Count an upload while it runs. Raises ServerBusy beyond `most`."""
+        if len(self._uploads) >= most:
+            raise ServerBusy("The server receives other blobs; try again soon.")
+        self._uploads.append(None)
+        try:
+            yield
+        finally:
+            self._uploads.pop()
 
     def is_specialist(self, model: str) -> bool:
-        """Whether a name means a specialist: its version does not need to be there."""
-        name = model.partition(":")[0]
-        return is_name(name) and bool(self.specialists.store.versions(name))
+        """Whether a name means a specialist that labels texts: its version does not need to be there. One that writes
+        text is a decoder to every route."""
+        name, store = model.partition(":")[0], self.specialists.store
+        return is_name(name) and bool(store.versions(name)) and find_writer(store, model) is None
+
+    def decoder(self, model: str) -> DecoderInfo:
+        """The decoder that a request names. Raises Refused for a specialist, and for a name that is not there."""
+        if self.is_specialist(model):
+            raise Refused(Problem(400, f"{model} is a specialist: it labels texts. Use /v1/classify.", param="model"))
+        with about("model"):
+            return self.decoders.find(model)
 
     async def classify(self, model: str, texts: list[str], *, truncate: bool, param: str) -> Classified:
         """Answers, worked out in a thread. `param` names the field that the texts came from."""
         work = partial(self.specialists.classify, model, texts, truncate=truncate)
         with about(param):
-            return await self.admission.run(work)
+            found = await self.admission.run(work)
+        note_read(found.specialist.full_name, sum(found.tokens))
+        return found
 
 
 def serving(request: Request) -> Serving:
@@ -123,8 +150,13 @@ async def healthz() -> Health:
     return Health()
 
 
-@router.get("/metrics", summary="Numbers for Prometheus", response_model=None)
-def metrics(request: Request) -> PlainTextResponse:
+@router.get(
+    "/metrics",
+    summary="Numbers for Prometheus",
+    response_class=Response,
+    responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
+)
+def metrics(request: Request) -> Response:
     return PlainTextResponse(serving(request).generations.metrics.text(), media_type=MEDIA_TYPE)
 
 

@@ -13,11 +13,13 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
 
 from linnet.core.errors import NotFound
+from linnet.core.records import Preset
 from linnet.engines.generation import GenerateRequest, Generation, Message, Piece, TokenLogprob
 from linnet.engines.pool import PoolEngine
 from linnet.engines.schema_limits import check_schema
 from linnet.engines.tool_format import tool_format
 from linnet.engines.tools import ToolCall
+from linnet.formats.modelfile import parameter_lines, write_modelfile
 from linnet.http.bodies import OLLAMA_ERRORS, CheckedRoute
 from linnet.http.decoders import DecoderInfo
 from linnet.http.errors import Problem, Refused, about
@@ -38,11 +40,8 @@ def _now() -> str:
 
 
 def _info(shared: Serving, name: str) -> DecoderInfo:
-    if shared.is_specialist(name):
-        raise Refused(Problem(400, f"{name} is a specialist: it labels texts. Use /v1/classify.", param="model"))
     try:
-        with about("model"):
-            return shared.decoders.find(name)
+        return shared.decoder(name)
     except Refused as error:
         if error.problem.status != 404:
             raise
@@ -53,7 +52,7 @@ def _details(info: DecoderInfo) -> dict[str, Any]:
     report = info.report
     billions, millions = report.parameters / 1e9, report.parameters / 1e6
     return {
-        "parent_model": "",
+        "parent_model": info.preset.base if info.preset else "",
         "format": "gguf",
         "family": report.architecture,
         "families": [report.architecture],
@@ -107,10 +106,11 @@ def show(body: ShowBody, request: Request) -> dict[str, Any]:
     info = _info(shared, body.asked)
     template, report = shared.decoders.template(info.full_name), info.report
     sizes = {name: value for name, value in report.hyper_parameters.to_json().items() if value is not None}
-    return {
+    preset = info.preset or Preset(base=info.full_name)
+    shown: dict[str, Any] = {
         "license": info.licence,
-        "modelfile": f"FROM {info.full_name}\n",
-        "parameters": "",
+        "modelfile": write_modelfile(info.full_name, info.preset),
+        "parameters": "\n".join(f"{name:<30} {value}" for name, value in parameter_lines(preset.parameters)),
         "template": template,
         "details": _details(info),
         "model_info": {
@@ -118,9 +118,18 @@ def show(body: ShowBody, request: Request) -> dict[str, Any]:
             "general.parameter_count": report.parameters,
             **{f"{report.architecture}.{name}": value for name, value in sizes.items()},
         },
-        "capabilities": ["completion", *(["tools"] if tool_format(template) else [])],
+        "capabilities": [
+            "completion",
+            *(["insert"] if shared.decoders.fills_in(info.full_name) else []),
+            *(["tools"] if tool_format(template) else []),
+        ],
         "modified_at": info.created or "1970-01-01T00:00:00Z",
     }
+    if preset.system:
+        shown["system"] = preset.system
+    if preset.messages:
+        shown["messages"] = [{"role": role, "content": content} for role, content in preset.messages]
+    return shown
 
 
 @router.post("/api/generate", summary="An answer to one prompt", response_model=None)

@@ -17,10 +17,10 @@ from linnet.http.decoders import DecoderInfo
 from linnet.http.errors import Problem, Refused, about
 from linnet.http.generations import Answering
 from linnet.http.openai_bodies import ChatBody, ChatMessage, CompletionBody, StreamOptions
+from linnet.http.presets import SEEDS, Asked
 from linnet.http.replies import Choice, sse
 from linnet.http.tool_bodies import calls_of, chosen, tool_answer, tools_of
 
-SEEDS = (1 << 32) - 1  # larger and negative seeds are taken modulo this
 DONE = "data: [DONE]\n\n"
 _ROLES = {"developer": "system", "system": "system", "user": "user", "assistant": "assistant", "tool": "tool"}
 
@@ -47,7 +47,9 @@ class Head:
 def sampling_of(seed: int | None, **given: float | None) -> Sampling:
     """What the request says, and the engine's defaults for the rest."""
     known: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
-    return Sampling(seed=None if seed is None else seed % SEEDS, **known)
+    if seed is not None:
+        known["seed"] = seed % SEEDS
+    return Asked(**known, said=frozenset(known))
 
 
 def sampling(body: ChatBody | CompletionBody) -> Sampling:

@@ -1,143 +1,27 @@
-"""The OpenAI dialect's responses: text and JSON, whole or as typed events. Stateless: nothing is stored."""
+"""The OpenAI dialect's responses: text, JSON and calls, whole or as typed events. Stateless: nothing is stored."""
 
 from __future__ import annotations
 
-import json
 import time
 import uuid
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Any
 
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
-from pydantic import BeforeValidator, Field, WithJsonSchema
 
-from linnet.engines.generation import MAX_MESSAGES, GenerateRequest, Generation, Message, Piece
+from linnet.engines.generation import GenerateRequest, Generation, Piece
 from linnet.engines.pool import PoolEngine
-from linnet.http.bodies import Body, CheckedRoute, problem_with
+from linnet.engines.tools import ToolCall
+from linnet.http.bodies import CheckedRoute
 from linnet.http.decoders import DecoderInfo
 from linnet.http.errors import Problem, Refused, about
 from linnet.http.generations import Answering
-from linnet.http.native import Serving, serving
-from linnet.http.openai_bodies import Metadata, Share, ShortText, Temperature, Tokens
+from linnet.http.native import serving
 from linnet.http.openai_generate import sampling_of, schema_of
+from linnet.http.openai_responses_bodies import InputBody, ResponseBody
 from linnet.http.replies import Choice, Reply, sse
 
 router = APIRouter(route_class=CheckedRoute)
-_KINDS = ("input_text", "output_text", "text")
-_ROLES = {"developer": "system", "system": "system", "user": "user", "assistant": "assistant"}
-
-
-class TextPart(Body):
-    type: Literal["input_text", "output_text", "text"]
-    text: str
-    annotations: Any = None
-    logprobs: Any = None
-
-
-def _items(value: Any) -> Any:
-    """A text is one message of the user. Items that are no messages are refused by name."""
-    if isinstance(value, str):
-        return [{"role": "user", "content": value}]
-    for index, item in enumerate(value if isinstance(value, list) else []):
-        kind = item.get("type", "message") if isinstance(item, dict) else "message"
-        if kind != "message":
-            said = f"An item of type {json.dumps(str(kind)[:40])} is not supported: only messages are read."
-            raise problem_with(f"[{index}].type", said)
-    return value
-
-
-def _parts(value: Any) -> Any:
-    if isinstance(value, str):
-        return [{"type": "text", "text": value}]
-    for index, part in enumerate(value if isinstance(value, list) else []):
-        kind = part.get("type") if isinstance(part, dict) else None
-        if isinstance(kind, str) and kind not in _KINDS:
-            said = f"Content of type {json.dumps(kind[:40])} is not supported: only text is read."
-            raise problem_with(f"[{index}].type", said)
-    return value
-
-
-_TEXT_OR_LIST = WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "object"}}]})
-
-
-class Item(Body):
-    type: Literal["message"] = "message"
-    role: Literal["user", "assistant", "system", "developer"]
-    content: Annotated[Annotated[list[TextPart], Field(fail_fast=True)], BeforeValidator(_parts), _TEXT_OR_LIST]
-    id: str | None = None
-    status: str | None = None
-    phase: str | None = None
-
-
-class TextBody(Body):
-    unsupported: ClassVar[dict[str, tuple[Any, ...]]] = {"verbosity": ("medium",)}
-
-    format: Any = None
-    verbosity: Any = None
-
-
-class InputBody(Body):
-    """What counts as the prompt."""
-
-    unsupported: ClassVar[dict[str, tuple[Any, ...]]] = {
-        "background": (False,),
-        "conversation": (),
-        "include": ([],),
-        "max_tool_calls": (),
-        "previous_response_id": (),
-        "prompt": (),
-        "reasoning": ({},),
-        "store": (False,),
-        "tool_choice": ("none", "auto"),
-        "tools": ([],),
-        "top_logprobs": (0,),
-        "truncation": ("disabled",),
-    }
-
-    model: str
-    input: Annotated[
-        Annotated[list[Item], Field(fail_fast=True), Field(min_length=1, max_length=MAX_MESSAGES)],
-        BeforeValidator(_items),
-        _TEXT_OR_LIST,
-    ]
-    instructions: str | None = None
-    text: TextBody | None = None
-    parallel_tool_calls: bool | None = None
-    background: Any = None
-    conversation: Any = None
-    include: Any = None
-    max_tool_calls: Any = None
-    previous_response_id: Any = None
-    prompt: Any = None
-    reasoning: Any = None
-    store: Any = None
-    tool_choice: Any = None
-    tools: Any = None
-    top_logprobs: Any = None
-    truncation: Any = None
-
-    def turns(self) -> tuple[Message, ...]:
-        head = (Message("system", self.instructions),) if self.instructions else ()
-        return (*head, *(Message(_ROLES[one.role], "\n".join(part.text for part in one.content)) for one in self.input))
-
-
-class ResponseBody(InputBody):
-    """A request for one answer."""
-
-    stream: bool | None = None
-    max_output_tokens: Tokens | None = None
-    temperature: Temperature | None = None
-    top_p: Share | None = None
-    metadata: Metadata | None = None
-    user: ShortText | None = None
-    safety_identifier: ShortText | None = None
-    prompt_cache_key: ShortText | None = None
-    service_tier: Literal["auto", "default", "flex", "scale", "priority"] | None = None
-
-    @property
-    def format(self) -> dict[str, Any]:
-        given = self.text.format if self.text else None
-        return {"type": "text"} if given is None else given
 
 
 def _schema(given: Any) -> dict[str, Any] | bool | None:
@@ -151,23 +35,19 @@ def _schema(given: Any) -> dict[str, Any] | bool | None:
         raise Refused(Problem(400, error.problem.message, param=f"text.format{place}")) from error
 
 
-def _info(shared: Serving, name: str) -> DecoderInfo:
-    if shared.is_specialist(name):
-        raise Refused(Problem(400, f"{name} is a specialist: it labels texts. Use /v1/classify.", param="model"))
-    with about("model"):
-        return shared.decoders.find(name)
-
-
 @router.post("/v1/responses", summary="An answer, for clients of OpenAI's newer route", response_model=None)
 async def responses(body: ResponseBody, request: Request) -> Response:
     shared = serving(request)
-    info, schema = _info(shared, body.model), _schema(body.format)
+    info, schema, tools = shared.decoder(body.model), _schema(body.format), body.chosen_tools()
+    if tools.get("tools") and schema is not None:
+        raise Refused(Problem(400, "A format cannot be had together with tools.", param="text.format"))
     with about("input"):
         made = GenerateRequest(
             messages=body.turns(),
             sampling=sampling_of(None, temperature=body.temperature, top_p=body.top_p),
             max_tokens=body.max_output_tokens,
             json_schema=schema,
+            **tools,
         )
     answering = shared.generations.ask(info.full_name, lambda _: [made], param="input")
     return Reply(answering, Events(info, body, made))
@@ -176,9 +56,9 @@ async def responses(body: ResponseBody, request: Request) -> Response:
 @router.post("/v1/responses/input_tokens", summary="How many tokens an input is", response_model=None)
 async def input_tokens(body: InputBody, request: Request) -> Response:
     shared, counts = serving(request), [0]
-    info = _info(shared, body.model)
+    info, tools = shared.decoder(body.model), body.chosen_tools()
     with about("input"):
-        made = GenerateRequest(messages=body.turns())
+        made = GenerateRequest(messages=body.turns(), **tools)
 
     def build(engine: PoolEngine) -> list[GenerateRequest]:
         counts[0] = len(engine.prompt_ids(made))
@@ -196,8 +76,10 @@ class Events:
 
     def __init__(self, info: DecoderInfo, body: ResponseBody, made: GenerateRequest) -> None:
         self.stream = bool(body.stream)
-        self._item = f"msg_{uuid.uuid4().hex}"
         self._number = -1
+        self._output: list[dict[str, Any]] = []  # items that are whole
+        self._open: dict[str, Any] | None = None  # the message that is being written
+        self._text = ""  # of that message
         self._head: dict[str, Any] = {
             "id": f"resp_{uuid.uuid4().hex}",
             "object": "response",
@@ -208,14 +90,14 @@ class Events:
             "max_output_tokens": body.max_output_tokens,
             "metadata": body.metadata or {},
             "model": info.full_name,
-            "parallel_tool_calls": True,
+            "parallel_tool_calls": made.parallel_calls,
             "previous_response_id": None,
             "reasoning": {"effort": None, "summary": None},
             "store": False,
             "temperature": made.sampling.temperature,
             "text": {"format": body.format},
-            "tool_choice": "auto",
-            "tools": [],
+            "tool_choice": body.tool_choice or "auto",
+            "tools": body.told_tools(),
             "top_p": made.sampling.top_p,
             "truncation": "disabled",
             "user": body.user,
@@ -228,11 +110,14 @@ class Events:
     def _begun(self) -> dict[str, Any]:
         return {**self._head, "status": "in_progress", "incomplete_details": None, "output": [], "usage": None}
 
-    def _ended(self, end: Generation) -> dict[str, Any]:
+    def _ended(self, end: Generation, output: list[dict[str, Any]]) -> dict[str, Any]:
         is_cut = end.finish_reason == "length"
         usage = {
             "input_tokens": end.prompt_tokens,
-            "input_tokens_details": {"cached_tokens": end.cached_tokens},
+            "input_tokens_details": {
+                "cached_tokens": end.cached_tokens,
+                "cache_write_tokens": end.prompt_tokens - end.cached_tokens,
+            },
             "output_tokens": end.completion_tokens,
             "output_tokens_details": {"reasoning_tokens": 0},
             "total_tokens": end.prompt_tokens + end.completion_tokens,
@@ -241,47 +126,73 @@ class Events:
             **self._head,
             "status": "incomplete" if is_cut else "completed",
             "incomplete_details": {"reason": "max_output_tokens"} if is_cut else None,
-            "output": [self._message(end)],
+            "output": output,
             "usage": usage,
         }
 
-    def _message(self, end: Generation) -> dict[str, Any]:
-        status = "incomplete" if end.finish_reason == "length" else "completed"
-        return {**self._empty(), "status": status, "content": [_part(end.text)]}
-
-    def _empty(self) -> dict[str, Any]:
-        return {"type": "message", "id": self._item, "status": "in_progress", "role": "assistant", "content": []}
-
     @property
     def _place(self) -> dict[str, Any]:
-        return {"item_id": self._item, "output_index": 0, "content_index": 0}
+        return {"item_id": (self._open or {})["id"], "output_index": len(self._output), "content_index": 0}
 
     def start(self, _: Answering) -> str:
-        return (
-            self._event("response.created", response=self._begun())
-            + self._event("response.in_progress", response=self._begun())
-            + self._event("response.output_item.added", output_index=0, item=self._empty())
-            + self._event("response.content_part.added", **self._place, part=_part(""))
+        return self._event("response.created", response=self._begun()) + self._event(
+            "response.in_progress", response=self._begun()
         )
 
     def event(self, _: int, event: Piece | Generation) -> str:
         if isinstance(event, Piece):
-            if not event.text:
-                return ""
-            return self._event("response.output_text.delta", **self._place, delta=event.text, logprobs=[])
-        ended = self._ended(event)
+            said = self._write(event.text) if event.text else ""
+            return said + "".join(self._close("completed") + self._called(call) for call in event.tool_calls)
+        said = "" if self._open or self._output else self._write("")
+        said += self._close("incomplete" if event.finish_reason == "length" else "completed")
+        ended = self._ended(event, self._output)
+        return said + self._event(f"response.{ended['status']}", response=ended)
+
+    def _write(self, text: str) -> str:
+        said = ""
+        if self._open is None:
+            self._open, self._text = _message("in_progress", []), ""
+            said = self._event("response.output_item.added", output_index=len(self._output), item=self._open)
+            said += self._event("response.content_part.added", **self._place, part=_part(""))
+        self._text += text
+        if not text:
+            return said
+        return said + self._event("response.output_text.delta", **self._place, delta=text, logprobs=[])
+
+    def _close(self, status: str) -> str:
+        """End the message that is open, if one is."""
+        if self._open is None:
+            return ""
+        whole = {**self._open, "status": status, "content": [_part(self._text)]}
+        said = (
+            self._event("response.output_text.done", **self._place, text=self._text, logprobs=[])
+            + self._event("response.content_part.done", **self._place, part=_part(self._text))
+            + self._event("response.output_item.done", output_index=len(self._output), item=whole)
+        )
+        self._output.append(whole)
+        self._open = None
+        return said
+
+    def _called(self, call: ToolCall) -> str:
+        item, index = _call(call), len(self._output)
+        place = {"item_id": item["id"], "output_index": index}
+        begun = {**item, "status": "in_progress", "arguments": ""}
+        self._output.append(item)
         return (
-            self._event("response.output_text.done", **self._place, text=event.text, logprobs=[])
-            + self._event("response.content_part.done", **self._place, part=_part(event.text))
-            + self._event("response.output_item.done", output_index=0, item=self._message(event))
-            + self._event(f"response.{ended['status']}", response=ended)
+            self._event("response.output_item.added", output_index=index, item=begun)
+            + self._event("response.function_call_arguments.delta", **place, delta=call.arguments)
+            + self._event("response.function_call_arguments.done", **place, name=call.name, arguments=call.arguments)
+            + self._event("response.output_item.done", output_index=index, item=item)
         )
 
     def finish(self, _: Answering) -> str:
         return ""
 
     def whole(self, choices: list[Choice], _: Answering) -> dict[str, Any]:
-        return self._ended(choices[0].end)
+        end = choices[0].end
+        status = "incomplete" if end.finish_reason == "length" else "completed"
+        texts = [_message(status, [_part(end.text)])] if end.text or not end.tool_calls else []
+        return self._ended(end, [*texts, *map(_call, end.tool_calls)])
 
     def failed(self, problem: Problem) -> str:
         """The dialect's error event, with the object that its clients look for in every stream."""
@@ -292,3 +203,18 @@ class Events:
 
 def _part(text: str) -> dict[str, Any]:
     return {"type": "output_text", "text": text, "annotations": [], "logprobs": []}
+
+
+def _message(status: str, content: list[dict[str, Any]]) -> dict[str, Any]:
+    return {
+        "type": "message",
+        "id": f"msg_{uuid.uuid4().hex}",
+        "status": status,
+        "role": "assistant",
+        "content": content,
+    }
+
+
+def _call(call: ToolCall) -> dict[str, Any]:
+    said = {"name": call.name, "arguments": call.arguments, "status": "completed"}
+    return {"type": "function_call", "id": f"fc_{call.id}", "call_id": f"call_{call.id}", **said}

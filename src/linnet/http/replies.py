@@ -19,6 +19,7 @@ from linnet.core.errors import EngineError
 from linnet.engines.generation import Generation, Piece, TokenLogprob
 from linnet.http.errors import ClientGone, Problem, ServerBusy, describe, report
 from linnet.http.generations import Answering, Item
+from linnet.http.tracing import note_problem
 
 LAST_WORDS_S = 5.0  # for the error that ends a stream when the server stops
 
@@ -124,7 +125,8 @@ class Reply(Response):
             if not self._started:
                 raise
             report(error, f"{scope['method']} {scope['path']}, in the middle of an answer")
-            await self._send(send, self._rendering.failed(describe(error)))
+            note_problem(problem := describe(error))
+            await self._send(send, self._rendering.failed(problem))
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _texts(self) -> AsyncIterator[str]:

@@ -10,6 +10,7 @@ import signal
 import socket
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from http import HTTPStatus
 from typing import Any
 
@@ -156,14 +157,21 @@ class Protocol(H11Protocol):
 
 
 class _Server(uvicorn.Server):
-    def __init__(self, config: uvicorn.Config, on_ready: Callable[[], None]) -> None:
+    def __init__(
+        self, config: uvicorn.Config, on_ready: Callable[[], None], on_hangup: Callable[[], object] | None
+    ) -> None:
         super().__init__(config)
-        self._on_ready = on_ready
+        self._on_ready, self._on_hangup = on_ready, on_hangup
+        self._reloads = ThreadPoolExecutor(1, "linnet-reload")  # one after another, beside the requests
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets=sockets)
-        if self.started:
-            self._on_ready()
+        if not self.started:
+            return
+        if (reload := self._on_hangup) is not None:
+            loop = asyncio.get_running_loop()
+            loop.add_signal_handler(signal.SIGHUP, lambda: self._reloads.submit(reload))
+        self._on_ready()
 
 
 def configuration(app: FastAPI, protocol: type[Protocol] = Protocol) -> uvicorn.Config:
@@ -182,14 +190,15 @@ def configuration(app: FastAPI, protocol: type[Protocol] = Protocol) -> uvicorn.
     )
 
 
-def run(app: FastAPI, bound: socket.socket, on_ready: Callable[[], None]) -> None:
+def run(
+    app: FastAPI, bound: socket.socket, on_ready: Callable[[], None], on_hangup: Callable[[], object] | None = None
+) -> None:
     """Serve until SIGTERM, which drains for at most 30 seconds and returns, or Ctrl-C, which raises KeyboardInterrupt.
 
-    Calls `on_ready` once requests are answered.
+    Calls `on_ready` once requests are answered, and `on_hangup` in a thread at each SIGHUP.
     """
-    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s")
     logging.getLogger("uvicorn").setLevel(logging.ERROR)
-    server = _Server(configuration(app), on_ready)
+    server = _Server(configuration(app), on_ready, on_hangup)
 
     def stop(*_: object) -> None:
         server.should_exit = True

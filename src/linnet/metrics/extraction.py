@@ -187,6 +187,11 @@ def schema_problems(value: Any, schema: Any) -> list[str]:
     At most 20, each with the place. The formats date, time, date-time and uuid are checked. Nothing is fetched: a
     reference to another document is an error. Raises InputError for a bad schema, ResourceMissing without jsonschema.
     """
+    return schema_checker(schema)(value)
+
+
+def schema_checker(schema: Any) -> Callable[[Any], list[str]]:
+    """`schema_problems` for many values: the schema is checked and made ready once. Raises as it does."""
     require("jsonschema", "evaluate")
     import jsonschema
     from jsonschema_specifications import REGISTRY
@@ -199,14 +204,21 @@ def schema_problems(value: Any, schema: Any) -> list[str]:
         kind.check_schema(schema)
         # The registry is given, because the library's own fetches what it does not know.
         validator = kind(schema, registry=REGISTRY, format_checker=_formats(jsonschema.FormatChecker))
-        found = sorted(validator.iter_errors(value), key=lambda error: error.json_path)
     except jsonschema.SchemaError as error:
         raise InputError(f"The schema is not valid at {error.json_path}: {error.message[:200]}.") from None
-    except Unresolvable as error:
-        raise InputError(f"The schema refers to {str(error.ref)[:200]!r}, which is not in it.") from None
     except RecursionError:
-        raise InputError("The schema or the value is nested too deeply.") from None
-    return [f"{error.json_path}: {error.message[:200]}" for error in found[:MAX_PROBLEMS]]
+        raise InputError("The schema is nested too deeply.") from None
+
+    def problems(value: Any) -> list[str]:
+        try:
+            found = sorted(validator.iter_errors(value), key=lambda error: error.json_path)
+        except Unresolvable as error:
+            raise InputError(f"The schema refers to {str(error.ref)[:200]!r}, which is not in it.") from None
+        except RecursionError:
+            raise InputError("The schema or the value is nested too deeply.") from None
+        return [f"{error.json_path}: {error.message[:200]}" for error in found[:MAX_PROBLEMS]]
+
+    return problems
 
 
 _READERS: dict[str, Callable[[str], object]] = {

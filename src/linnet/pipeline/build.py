@@ -6,22 +6,29 @@ Knows the order and what each stage needs; every decision is a stage's own.
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from linnet.core.errors import InputError, NotFound
 from linnet.core.events import OnEvent, silent
 from linnet.core.files import read_json
 from linnet.core.records import Choice, Decision, Model, Specialist
 from linnet.core.store import Step, Store
 from linnet.core.task import Task, read_task
+from linnet.formats.resolve import resolve_model
 from linnet.pipeline import report
+from linnet.pipeline.build_text import Stopped, build_text
 from linnet.pipeline.candidates import make_baselines, make_candidates
+from linnet.pipeline.decoder_candidates import make_decoders
 from linnet.stages.choose import choose
 from linnet.stages.pack import model_card, pack
 from linnet.stages.prepare import prepare
 from linnet.stages.pull import PullOptions, pull
 from linnet.version import code_version
+
+STAGES = ("prepare", "evaluate", "choose", "pack")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,19 +71,48 @@ def build(task: Task | str | Path, store: Store | None = None, on_event: OnEvent
 
     Raises any error of the tree; what was finished before it is kept, and the next build goes on from there.
     """
+    found = build_until(task, "", store, on_event)
+    assert isinstance(found, BuildResult)  # noqa: S101 nothing stops it
+    return found
+
+
+def build_until(
+    task: Task | str | Path, until: str = "", store: Store | None = None, on_event: OnEvent = silent
+) -> BuildResult | Stopped:
+    """`build` up to a stage; "" for all. Raises InputError for a stage that this kind does not have."""
     started = time.monotonic()
     task = task if isinstance(task, Task) else read_task(Path(task))
     store = store or Store()
-    bases = [pull(store, name, on_event, PullOptions(kind="encoder")) for name in task.candidates.models]
+    if task.task.kind != "classify":
+        found = build_text(task, store, on_event, until)
+        if isinstance(found, Stopped):
+            return found
+        return BuildResult(found.specialist, found.folder, found.choice, found.reused, time.monotonic() - started)
+    return _build_classifier(task, store, on_event, until)
+
+
+def _build_classifier(task: Task, store: Store, on_event: OnEvent, until: str) -> BuildResult | Stopped:
+    if until and until not in STAGES:
+        raise InputError(f"No stage is called {until!r} when a classifier is built.", f"Known: {', '.join(STAGES)}.")
+    started = time.monotonic()
+    encoders, decoders = _bases(store, task, on_event)
     prepared = prepare(store, task, on_event)
+    if until == "prepare":
+        return Stopped(until, (prepared.run.id,), dict(prepared.result))
     decision = _decision(task, prepared)
     baselines = make_baselines(store, prepared, decision, on_event)
-    candidates = make_candidates(store, task, [base for base, _ in bases], prepared, decision, on_event)
+    candidates = make_candidates(store, task, encoders, prepared, decision, on_event)
+    candidates += make_decoders(store, task, decoders, prepared, decision, on_event)
+    if until == "evaluate":
+        found = {c.name: c.evaluations["validation"].metric(task.quality.metric).value for c in candidates}
+        return Stopped(until, tuple(c.evaluated.run.id for c in candidates), {"validation": found})
     linear = next(b for b in baselines if b.name == "tfidf_logistic")
     contenders = [c.contender() for c in candidates]
     choice, chosen_step = choose(
         store, contenders, (linear.name, linear.evaluations["validation"]), task.budget, task.quality, on_event
     )
+    if until == "choose":
+        return Stopped(until, (chosen_step.run.id,), {"choice": choice.to_json()})
     winner = next(c for c in candidates if c.name == choice.candidate)
     made = report.Made(task, prepared, candidates, baselines, choice, winner, store.root)
     draft = _draft(made, chosen_step)
@@ -94,6 +130,19 @@ def build(task: Task | str | Path, store: Store | None = None, on_event: OnEvent
 
     specialist, folder, reused = pack(store, draft, winner.engine, documents, on_event)
     return BuildResult(specialist, folder, choice, reused, time.monotonic() - started)
+
+
+def _bases(store: Store, task: Task, on_event: OnEvent) -> tuple[list[Model], list[str]]:
+    """Encoders, and the names of decoders. A name that is not here is pulled, as an encoder."""
+    encoders: list[Model] = []
+    decoders: list[str] = []
+    for name in task.candidates.models:
+        with suppress(NotFound):
+            if resolve_model(store, name).kind == "decoder":
+                decoders.append(name)
+                continue
+        encoders.append(pull(store, name, on_event, PullOptions(kind="encoder"))[0])
+    return encoders, decoders
 
 
 def _decision(task: Task, prepared: Step) -> Decision:

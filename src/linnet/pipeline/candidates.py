@@ -10,7 +10,7 @@ from linnet.core.events import OnEvent, silent
 from linnet.core.files import read_json
 from linnet.core.records import Decision, Evaluation, Footprint, Model
 from linnet.core.store import Step, Store
-from linnet.core.task import Task
+from linnet.core.task import ENCODER_TYPES, Task
 from linnet.stages.choose import Contender
 from linnet.stages.evaluate import BASELINES, Entrant, evaluate, evaluate_baseline, evaluations
 from linnet.stages.quantize import quantize
@@ -64,7 +64,7 @@ def make_candidates(
     store: Store, task: Task, bases: list[Model], prepared: Step, decision: Decision, on_event: OnEvent = silent
 ) -> list[Candidate]:
     """Tune, quantise and evaluate every combination that `[candidates]` names."""
-    types: list[str] = list(task.candidates.quantizations)
+    types = [kind for kind in task.candidates.quantizations if kind in ENCODER_TYPES] or list(ENCODER_TYPES)
     made = []
     for base in bases:
         for method in task.candidates.methods:

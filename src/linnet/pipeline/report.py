@@ -78,7 +78,7 @@ def _versus(made: Made, step: Step) -> tuple[dict[str, float], float]:
         np.array(theirs["predicted"]),
         np.array(mine["predicted"]),
         len(made.winner.decision.labels),
-        made.task.quality.metric,
+        "accuracy" if made.task.quality.metric == "accuracy" else "macro_f1",
     )
     return interval.to_json(), p_value
 

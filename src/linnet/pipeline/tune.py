@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
 
 from linnet.core.errors import InputError, StoreError, require
 from linnet.core.events import Event, OnEvent, silent
@@ -18,15 +21,31 @@ from linnet.core.models import model_names, read_manifest
 from linnet.core.names import split_tag
 from linnet.core.records import Model
 from linnet.core.runs import RunView, find_run
+from linnet.core.settings import is_follower, processes
 from linnet.core.store import Step, Store
 from linnet.core.tune_task import read_tune_task
 from linnet.formats.resolve import looks_like_path, resolve_model
+from linnet.pipeline import align
 from linnet.pipeline.merge import MergeResult, merge
-from linnet.stages.tune import REPORT, TEMPLATE, TRAIN, VALIDATION, DecoderJob, check_base, tune_decoder
-from linnet.text.conversation_formats import Reading, read_conversations
+from linnet.pipeline.rehearsal import after_training, before_training
+from linnet.stages.tune import (
+    REPORT,
+    TEMPLATE,
+    TRAIN,
+    VALIDATION,
+    DecoderJob,
+    check_base,
+    follow_decoder,
+    tune_decoder,
+)
+from linnet.text.conversation_formats import read_conversations
 from linnet.text.conversation_splits import hold_out_chats
 from linnet.text.conversations import Columns, read_chat_lines
 from linnet.version import code_version
+
+if TYPE_CHECKING:
+    from linnet.training.decoder_data import DecoderData, NamedTemplate
+    from linnet.training.recipe import Recipe
 
 DEFAULT_MODEL = "builtin:nano"
 OnReport = Callable[[dict[str, Any]], None]
@@ -41,7 +60,10 @@ class TuneOptions:
     the base in nf4 or int8 while an adapter is trained, `dora` learns lengths by themselves, `neftune` is the strength
     of noise on the embeddings. `max_length` is the longest row in tokens: longer ones are refused, or with `drop_long`
     left out and counted. `validation` is a file of rows to stop by; without it a tenth is held out. `out` names the
-    finished model.
+    finished model. `checkpointing` computes layers twice and `part_tokens` fewer tokens at once, both to save memory.
+    `rehearse` walks through it all on a few rows first: None does so before a run predicted to take over five minutes.
+    `split` is one of a saved dataset. The methods dpo, kto, orpo and grpo have `beta`, the pull towards the base; grpo
+    has a `reward` (exact, json or FILE.py), and `samples` answers of at most `answer_tokens` for each prompt.
     """
 
     method: str = ""
@@ -63,6 +85,14 @@ class TuneOptions:
     validation: str = ""
     drop_long: bool = False
     out: str = ""
+    checkpointing: bool = False
+    part_tokens: int = 0
+    rehearse: bool | None = None
+    split: str = ""
+    beta: float = 0.0
+    reward: str = ""
+    samples: int = 0
+    answer_tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,24 +134,22 @@ def prepare_tuning(
     Raises NotFound, InputError, DataError, ModelFileError.
     """
     require("tokenizers", "train")
-    from linnet.training.decoder_data import choose_template, prepare_data
-    from linnet.training.tune_plan import plan_recipe, plan_tokens
+    from linnet.training.decoder_data import choose_template
 
     base = resolve_model(store, model)
     folder = check_base(base)
     if options.out and split_tag(options.out)[1] is not None:
         raise InputError(f"--out {options.out}: a name without a tag is needed.", "It names the model and its forms.")
-    columns = _columns(options)
-    read = read_conversations(Path(data).expanduser(), format_=options.format, columns=columns)
-    held = None
-    if options.validation:
-        held = read_conversations(Path(options.validation).expanduser(), format_=options.format, columns=columns)
-    train, validation = (read.chats, held.chats) if held else hold_out_chats(read.chats, options.seed)
     template = choose_template(folder, options.template)
-    limit = plan_tokens(options.max_length, base.max_tokens)
-    names = (Path(data).name, Path(options.validation or data).name)
-    made = prepare_data(folder, train, validation, template, limit, drop_long=options.drop_long, names=names)
-    recipe, reasons = plan_recipe(_chosen(options), len(made.train), _parameters(base), base.max_tokens)
+    made: DecoderData
+    recipe: Recipe
+    if options.method in align.METHODS:
+        sizes = _parameters(base), base.max_tokens
+        made, recipe, reasons, source = align.prepare(
+            folder, Path(data).expanduser(), options, template, _chosen(options), sizes
+        )
+    else:
+        made, recipe, reasons, source = _imitated(folder, base, Path(data).expanduser(), options, template)
     request = {
         "base": str(Path(model).expanduser().absolute()) if looks_like_path(model) else model,
         "base_files": {name: entry.sha256 for name, entry in base.files.items()},
@@ -130,10 +158,39 @@ def prepare_tuning(
         "recipe": recipe.to_json(),
         "template": {"name": template.name, "reason": template.reason},
         "code_version": code_version(),
+        "torch": version("torch"),
         "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }
-    made.report.update(source=_source(read, data), reasons=reasons, notes=list(notes))
+    made.report.update(source=source, reasons=reasons, notes=list(notes))
     return base, DecoderJob(made, recipe, request, lambda: _check_name(store, options.out))
+
+
+def _imitated(
+    folder: Path, base: Model, data: Path, options: TuneOptions, template: NamedTemplate
+) -> tuple[DecoderData, Recipe, list[str], dict[str, Any]]:
+    """Rows, recipe, its reasons and the facts of the file, for a training on answers."""
+    from linnet.training.decoder_data import prepare_data
+    from linnet.training.tune_plan import plan_recipe, plan_tokens
+
+    _refuse_preferences(options)
+    columns = _columns(options)
+    read = read_conversations(data, format_=options.format, columns=columns, split=options.split)
+    held = None
+    if options.validation:
+        held = read_conversations(Path(options.validation).expanduser(), format_=options.format, columns=columns)
+    train, validation = (read.chats, held.chats) if held else hold_out_chats(read.chats, options.seed)
+    limit = plan_tokens(options.max_length, base.max_tokens)
+    names = (data.name, Path(options.validation or data).name)
+    made = prepare_data(folder, train, validation, template, limit, drop_long=options.drop_long, names=names)
+    recipe, reasons = plan_recipe(_chosen(options), len(made.train), _parameters(base), base.max_tokens)
+    return made, recipe, reasons, {"name": data.name, **read.facts()}
+
+
+def _refuse_preferences(options: TuneOptions) -> None:
+    for name in ("beta", "reward", "samples", "answer_tokens"):
+        if getattr(options, name):
+            flag = name.replace("_", "-")
+            raise InputError(f"--{flag} is of the methods {', '.join(align.METHODS)}.", "Choose one with --method.")
 
 
 def _columns(options: TuneOptions) -> Columns | None:
@@ -153,15 +210,12 @@ def _chosen(options: TuneOptions) -> Any:
         method=options.method, lora_rank=options.rank, lora_alpha=options.alpha, epochs=options.epochs,
         batch_size=options.batch, learning_rate=options.rate, max_tokens=options.max_length, seed=options.seed,
         quantization=options.quantize, use_dora=options.dora, neftune_alpha=options.neftune,
+        gradient_checkpointing=options.checkpointing, part_tokens=options.part_tokens,
     )  # fmt: skip
 
 
 def _parameters(base: Model) -> int:
     return int(base.report.get("parameters") or 0)
-
-
-def _source(read: Reading, data: str | Path) -> dict[str, Any]:
-    return {"name": Path(data).name, **read.facts()}
 
 
 def _check_name(store: Store, out: str) -> None:
@@ -196,8 +250,34 @@ def tune(
 
 
 def run_tuning(store: Store, base: Model, job: DecoderJob, on_event: OnEvent = silent) -> TuneResult:
-    """Train what `prepare_tuning` made ready."""
-    return _finished(store, tune_decoder(store, base, job, on_event), job.request, on_event)
+    """Train what `prepare_tuning` made ready, after a rehearsal where one is due. Raises GuardStopped."""
+
+    def before() -> None:
+        job.before()
+        if job.request["options"]["method"] in align.METHODS:
+            job.request["rehearsal"] = {"mode": "not for this method"}
+            return
+        before_training(store, base, job, job.request["options"].get("rehearse"), on_event)
+
+    return _trained(store, base, replace(job, before=before), on_event)
+
+
+def _trained(store: Store, base: Model, job: DecoderJob, on_event: OnEvent) -> TuneResult:
+    if is_follower():
+        follow_decoder(store, base, job)
+        _part()
+        return TuneResult(tune_decoder(store, base, job), None)
+    step = tune_decoder(store, base, job, on_event)
+    after_training(store, job, step)
+    if processes() > 1:
+        _part()
+    return _finished(store, step, job.request, on_event)
+
+
+def _part() -> None:
+    from linnet.training import parallel
+
+    parallel.leave()
 
 
 def _finished(store: Store, step: Step, request: dict[str, Any], on_event: OnEvent) -> TuneResult:
@@ -208,7 +288,8 @@ def _finished(store: Store, step: Step, request: dict[str, Any], on_event: OnEve
 def resume(run: str, *, store: Store | None = None, on_event: OnEvent = silent) -> TuneResult:
     """Go on with an interrupted run from its own rows, whatever became of the file they came from.
 
-    Raises NotFound, InputError for a run that cannot be gone on with, StoreError when base or code changed since.
+    Under another version of the code it goes on too, with a warning, and the run records it. Raises NotFound,
+    InputError for a run that cannot be gone on with, StoreError when the base or torch changed since.
     """
     store = store or Store()
     found = find_run(store, run, "tune")
@@ -217,31 +298,59 @@ def resume(run: str, *, store: Store | None = None, on_event: OnEvent = silent) 
     if found.run is not None:
         on_event(Event("reused", "tune", f"{found.id} is finished"))
         return _finished(store, Step(found.run, found.folder, reused=True), found.request, on_event)
-    return run_tuning(store, *_job_of(store, found), on_event)
+    return _trained(store, *_job_of(store, found, on_event), on_event)
 
 
-def _job_of(store: Store, found: RunView) -> tuple[Model, DecoderJob]:
+def _job_of(store: Store, found: RunView, on_event: OnEvent) -> tuple[Model, DecoderJob]:
     from linnet.training.decoder_data import NamedTemplate, prepare_data
     from linnet.training.recipe import Recipe
 
     request = found.request
-    if found.state == "running":
+    if found.state == "running" and not is_follower():
         raise InputError(f"{found.id} is running.", f"Watch it with: linnet runs show {found.id}")
-    if request["code_version"] != code_version():
-        raise StoreError(
-            f"{found.id} was begun by another version of Linnet ({request['code_version']}).",
-            "Its state is not continued by other code. Run its `linnet tune` command again: it starts anew.",
-        )
     base = resolve_model(store, request["base"])
     if request["base_files"] != {name: entry.sha256 for name, entry in base.files.items()}:
         raise StoreError(
             f"{request['base']} is not the model that {found.id} was begun with: its files changed.",
             "Its state is not continued on other weights. Run its `linnet tune` command again: it starts anew.",
         )
-    recipe = Recipe.model_validate(request["recipe"])
-    train, validation = (read_chat_lines(found.folder / name) for name in (TRAIN, VALIDATION))
+    _check_torch(found)
+    request = _told_of_code(found, on_event)
+    folder = check_base(base)
     source = (found.folder / TEMPLATE).read_text(encoding="utf-8")
     template = NamedTemplate(source=source, **request["template"])
-    data = prepare_data(check_base(base), train, validation, template, recipe.max_tokens)
+    recipe: Recipe
+    data: DecoderData
+    try:
+        if request["options"]["method"] in align.METHODS:
+            data, recipe = align.again(folder, found, template)
+        else:
+            recipe = Recipe.model_validate(request["recipe"])
+            train, validation = (read_chat_lines(found.folder / name) for name in (TRAIN, VALIDATION))
+            data = prepare_data(folder, train, validation, template, recipe.max_tokens)
+    except ValidationError as error:
+        raise StoreError(
+            f"{found.id} has a recipe that this version does not read: {error.errors()[0]['loc'][0]}.",
+            "Run its `linnet tune` command again: it starts anew.",
+        ) from error
     data.report.update(read_json(found.folder / REPORT))
-    return base, DecoderJob(data, recipe, request)
+    return base, DecoderJob(data, recipe, request, run=found.id, begun_by=request["code_version"])
+
+
+def _check_torch(found: RunView) -> None:
+    if (begun := found.request.get("torch", "")) != (here := version("torch")):
+        raise StoreError(
+            f"{found.id} was begun with torch {begun or 'of an unknown version'}; here is {here}.",
+            "Other kernels compute other numbers. Install that version, or run its `linnet tune` command again.",
+        )
+
+
+def _told_of_code(found: RunView, on_event: OnEvent) -> dict[str, Any]:
+    """The request, with this version of the code in it when another one began the run; then it also warns."""
+    begun, here = found.request["code_version"], code_version()
+    known = found.request.get("resumed_by", [])
+    if here == begun:
+        return found.request
+    text = f"{found.id} was begun by other code ({begun}); it goes on with {here}, and its record says so"
+    on_event(Event("warning", "tune", text))
+    return found.request | {"resumed_by": known if here in known else [*known, here]}

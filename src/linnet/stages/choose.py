@@ -11,9 +11,11 @@ from typing import Any
 
 from linnet.core.errors import InputError
 from linnet.core.events import OnEvent, silent
-from linnet.core.records import Choice, Evaluation, Footprint
+from linnet.core.records import Choice, Evaluation, Footprint, TaskEvaluation
 from linnet.core.store import Step, Store
 from linnet.core.task import BudgetPart, QualityPart
+
+Judged = Evaluation | TaskEvaluation
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,12 +23,12 @@ class Contender:
     """A candidate as `choose` sees it. `broken` names a failed gate, else is empty."""
 
     name: str
-    validation: Evaluation
+    validation: Judged
     footprint: Footprint
     broken: str = ""
 
     def score(self, metric: str) -> float:
-        return float(getattr(self.validation, metric).value)
+        return self.validation.metric(metric).value
 
 
 def over_budget(footprint: Footprint, budget: BudgetPart) -> str:
@@ -43,7 +45,7 @@ def over_budget(footprint: Footprint, budget: BudgetPart) -> str:
 
 
 def decide(
-    contenders: list[Contender], baseline: tuple[str, Evaluation], budget: BudgetPart, quality: QualityPart
+    contenders: list[Contender], baseline: tuple[str, Judged], budget: BudgetPart, quality: QualityPart
 ) -> Choice:
     """The choice among contenders, by the rules of `[budget]` and `[quality]`.
 
@@ -76,7 +78,7 @@ def decide(
         if c is not chosen:
             rejected[c.name] = _larger(c, chosen)
     base_name, base = baseline
-    base_score = float(getattr(base, metric).value)
+    base_score = base.metric(metric).value
     return Choice(
         candidate=chosen.name,
         reason=_reason(chosen, best, left, fitting, quality),
@@ -120,7 +122,7 @@ def _reason(
 def choose(
     store: Store,
     contenders: list[Contender],
-    baseline: tuple[str, Evaluation],
+    baseline: tuple[str, Judged],
     budget: BudgetPart,
     quality: QualityPart,
     on_event: OnEvent = silent,

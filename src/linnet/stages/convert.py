@@ -5,11 +5,12 @@ One pass, no file on the way. Also says beforehand whether a model will convert,
 
 from __future__ import annotations
 
+import re
 import shutil
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,7 +26,9 @@ from linnet.core.names import split_tag, to_name
 from linnet.core.records import Manifest, Model, Provenance, Record
 from linnet.core.store import Store
 from linnet.engines.gguf_quantize import Quantized
+from linnet.engines.measure import forget_peak_memory, peak_memory_bytes
 from linnet.engines.quantize_gate import Gate
+from linnet.engines.quantize_guided import Searched, Target
 from linnet.formats.builtin import RUNNABLE
 from linnet.formats.model_check import check_model
 from linnet.formats.model_facts import bare_stem, facts_of
@@ -40,6 +43,10 @@ class Options:
     """What a person may say besides the model and the type. `out`: a file ending in .gguf, or a name for the store.
 
     pure: every matrix this one type. requantize: accept a source that is quantised already. threads: 0 for all.
+    gather: make an importance matrix, or take the one kept, from `calibration` (a text, a table, a task; else from
+    what the model writes itself). target: choose the type of each tensor for a size or a loss, instead of a mixture.
+    types: take them from a GGUF, or from the record of an earlier run. method: "autoround" trains how each weight of a
+    folder is rounded, on the calibration text.
     """
 
     out: str = ""
@@ -47,10 +54,18 @@ class Options:
     pure: bool = False
     requantize: bool = False
     threads: int = 0
+    gather: bool = False
+    calibration: Path | None = None
+    target: Target | None = None
+    types: Path | None = None
+    method: str = ""
 
 
 class Converted(Record):
-    """What was made: `name` in the store, or `path` of the file; the types in it, and what the gate measured."""
+    """What was made: `name` in the store, or `path` of the file; the types in it, and what the gate measured.
+
+    search: how types were chosen for a target.
+    """
 
     source: str
     name: str = ""
@@ -58,6 +73,7 @@ class Converted(Record):
     sha256: str = ""
     quantized: Quantized
     gate: Gate
+    search: Searched | None = None
     seconds: float
 
 
@@ -89,30 +105,32 @@ class _Place:
 def convert(store: Store, model: str, kind: str, options: Options = Options(), on_event: OnEvent = silent) -> Converted:
     """Write the model as `kind`: a mixture of llama.cpp's such as Q4_K_M, or a plain type such as F16.
 
+    With a target or a list of types in `options`, `kind` is empty.
     Before the file gets its name it is loaded, its tokens are compared with the source's tokenizer, and its
     predictions with the source's. Raises InputError, ModelFileError for a weight that is NaN or infinite (named),
     GateFailed, EngineError for what llama.cpp does not know, DiskFull before writing, StoreBusy.
     """
-    from linnet.engines.mixtures import parse
-    from linnet.engines.quantize_file import Wish
-
-    mixture = parse(kind, pure=options.pure)
-    threads = options.threads or settings.threads()
-    wish = Wish(mixture, options.pure, options.imatrix, options.requantize, threads)
-    source = _source(store, model, mixture)
-    place = _place(store, source, model, mixture, options.out)
-    started = time.monotonic()
+    wish, label = _wish(kind, options)
+    source = _source(store, model, label)
+    _check_method(options, wish, source)
+    place = _place(store, source, model, re.sub(r"[^\w.]+", "-", label).rstrip("-"), options.out)
+    started, counted = time.monotonic(), forget_peak_memory()
     with lease(store, source), _alone(store, place, on_event):
-        on_event(Event("start", "convert", f"{source.name} to {mixture}"))
+        on_event(Event("start", "convert", f"{source.name} to {label}"))
         partial = place.scratch / "model.gguf"
-        made = _written(source, partial, wish, on_event)
+        wish, search = _guided(store, source, wish, options, place.scratch, on_event)
+        made = _written(source, partial, wish, options, on_event)
         _tell(made, on_event)
         on_event(Event("progress", "convert", "comparing with the source"))
         gate = _gate(source, partial, wish)
         if gate.note:
             on_event(Event("warning", "convert", gate.note))
         path, sha256 = _named(store, source, place, partial)
-    on_event(Event("done", "convert", place.shown, data={"seconds": time.monotonic() - started}))
+    seconds = time.monotonic() - started
+    on_event(Event("done", "convert", place.shown, data={"seconds": seconds}))
+    if not (options.gather or options.target or options.method):  # whose time no plan predicts
+        with suppress(LinnetError):  # of a store that is busy
+            _remember(store, source, (made, path), wish.threads, seconds, counted)
     return Converted(
         source=source.name,
         name="" if place.file else place.name,
@@ -120,8 +138,66 @@ def convert(store: Store, model: str, kind: str, options: Options = Options(), o
         sha256=sha256,
         quantized=made,
         gate=gate,
-        seconds=round(time.monotonic() - started, 3),
+        search=search,
+        seconds=round(seconds, 3),
     )
+
+
+def _wish(kind: str, options: Options) -> tuple[Wish, str]:
+    """What is asked for, and a word for it. Raises InputError unless it is one of a type, a target and a list."""
+    from linnet.engines.mixtures import nearest, parse
+    from linnet.engines.quantize_file import Wish
+    from linnet.engines.quantize_guided import read_types
+
+    if (bool(kind), options.target is not None, options.types is not None).count(True) != 1:
+        raise InputError("Say one of a type, a size, bits a weight, a loss or a list of types.")
+    if options.pure and not kind:
+        raise InputError("--pure needs --type.")
+    types = read_types(options.types) if options.types else {}
+    mixture = parse(kind, pure=options.pure) if kind else nearest(types) if types else "F16"
+    label = options.target.label if options.target else "listed" if types else mixture
+    threads = options.threads or settings.threads()
+    return Wish(mixture, options.pure, options.imatrix, options.requantize, threads, types), label
+
+
+def _guided(
+    store: Store, source: Model, wish: Wish, options: Options, scratch: Path, on_event: OnEvent
+) -> tuple[Wish, Searched | None]:
+    """The wish with what running the model first finds out, where something of it is asked for."""
+    if not (options.gather or options.target):
+        return wish, None
+    from linnet.engines.quantize_guided import Ask, guided, key_of
+    from linnet.text.calibration import read_calibration
+
+    calibration = read_calibration(options.calibration) if options.calibration else None
+    path = Path(source.path)
+    files = {name: file.sha256 for name, file in source.files.items()} or {path.name: sha256_file(path)}
+    kept = store.path("importance")
+    with os_errors(kept, "Making"):
+        make_folder(kept)
+    ask = Ask(options.target, options.gather, calibration, kept, key_of(files, calibration))
+    with store.locked(f"importance/{ask.key}", f"the importance matrix of {source.name}", on_event):
+        return guided((path, source.format), wish, ask, scratch, on_event)
+
+
+def _remember(
+    store: Store, source: Model, result: tuple[Quantized, Path], threads: int, seconds: float, counted: bool
+) -> None:
+    """Keep what it took beside what a plan predicts of it. Nothing where this machine was not measured."""
+    from linnet.core import history
+    from linnet.engines import quantize_cost
+    from linnet.engines.load_plan import read_shape
+    from linnet.engines.machine_speed import kept_speed
+
+    machine, folder, made, shape = kept_speed(store), source.format != "gguf", result[0], read_shape(result[1])
+    if machine is None:
+        return
+    prefill, key = min(machine.prefill_weights.values()), f"{source.name} {made.file_type}"
+    predicted = quantize_cost.seconds(shape.weights, made.source_bytes, threads, prefill=prefill, folder=folder)
+    history.append(store, "quantize-seconds", key, predicted, seconds)
+    if counted and not folder:
+        held = quantize_cost.memory_bytes(made.source_bytes, shape, folder=False)
+        history.append(store, "quantize-memory", key, held, peak_memory_bytes())
 
 
 def check_convert(store: Store, model: str, kind: str = "F16", options: Options = Options()) -> Possible:
@@ -129,6 +205,7 @@ def check_convert(store: Store, model: str, kind: str = "F16", options: Options 
 
     What only weights can tell (NaN, the gate) is not known before. Raises InputError and NotFound for the name itself.
     """
+    from linnet.engines.conversion_proof import prove_load
     from linnet.engines.gguf_quantize import Recipe, gguf_source, plan
     from linnet.engines.mixtures import parse
     from linnet.engines.quant_kernels import ready
@@ -144,12 +221,15 @@ def check_convert(store: Store, model: str, kind: str = "F16", options: Options 
             importance = read_imatrix(options.imatrix) if options.imatrix else None
             with gguf_source(Path(source.path)) as opened:
                 recipe = Recipe(mixture, options.pure, importance, requantize=options.requantize)
-                summary, architecture = plan(opened, recipe).summary(), opened.facts.architecture
+                made = plan(opened, recipe)
+                with tempfile.TemporaryDirectory(prefix="linnet-check-") as scratch:
+                    prove_load(made, Path(scratch) / "planned.gguf")
+                summary, architecture = made.summary(), opened.facts.architecture
         else:
             wish = Wish(mixture, options.pure, options.imatrix)
             with tempfile.TemporaryDirectory(prefix="linnet-check-") as scratch:
                 summary, architecture = from_folder(Path(source.path), None, wish, Path(scratch))
-        passed += ["architecture", "tensors", "tokenizer", "types"]
+        passed += ["architecture", "tensors", "tokenizer", "types", "engine"]
         for name in summary.types:
             if name not in ("F32", "F16", "BF16") and not name.startswith("IQ"):  # whose tables take a minute
                 ready(name)
@@ -209,9 +289,27 @@ def _alone(store: Store, place: _Place, on_event: OnEvent) -> Iterator[None]:
             shutil.rmtree(place.scratch, ignore_errors=True)
 
 
-def _written(source: Model, partial: Path, wish: Wish, on_event: OnEvent) -> Quantized:
+def _check_method(options: Options, wish: Wish, source: Model) -> None:
+    if not options.method:
+        return
+    from linnet.engines.autoround import check
+
+    if options.method != "autoround":
+        raise InputError(f"No method is called {options.method[:40]!r}.", "Known: autoround.")
+    if options.target or options.types or options.pure or source.format == "gguf":
+        raise InputError("autoround takes a Hugging Face folder and one --type, without --pure.")
+    check(wish.mixture)
+
+
+def _written(source: Model, partial: Path, wish: Wish, options: Options, on_event: OnEvent) -> Quantized:
     from linnet.engines.quantize_file import from_folder, from_gguf
 
+    if options.method:
+        from linnet.engines.autoround import from_folder_tuned
+        from linnet.text.calibration import read_calibration
+
+        calibration = read_calibration(options.calibration) if options.calibration else None
+        return from_folder_tuned(Path(source.path), partial, wish, calibration, on_event)
     if source.format == "gguf":
         return from_gguf(Path(source.path), partial, wish, on_event)
     return from_folder(Path(source.path), partial, wish, partial.parent)[0]

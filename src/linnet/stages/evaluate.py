@@ -5,6 +5,7 @@ Temperature and threshold are fitted on the validation split; the test split is 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,20 +14,25 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from linnet.core.errors import DataError
+from linnet.core.errors import DataError, InputError
 from linnet.core.events import Event, OnEvent, silent
-from linnet.core.files import canonical, read_json, write_bytes, write_json
-from linnet.core.records import Decision, Evaluation, Example
+from linnet.core.files import canonical, read_json, sha256_bytes, sha256_file, write_bytes, write_json
+from linnet.core.records import Decision, Evaluation, Example, TaskEvaluation
 from linnet.core.store import Step, Store, verify_files
 from linnet.engines.base import predict, softmax
+from linnet.engines.classifiers import open_classifier
 from linnet.engines.hardware import machine
 from linnet.engines.measure import measure
-from linnet.engines.onnx import ENGINE_FOLDER, OnnxClassifier
+from linnet.engines.onnx import ENGINE_FOLDER
 from linnet.formats.tables import read_table
-from linnet.metrics import calibration
+from linnet.metrics import calibration, judging
+from linnet.metrics.bootstrap import Drawing
 from linnet.metrics.classification import confusion_matrix, estimate, per_class
+from linnet.metrics.identity import EvaluationIdentity, dataset_hash
+from linnet.metrics.user_metric import parse_name
 from linnet.text.example_files import read_examples
 from linnet.text.examples import Rules, examples_of, guess_columns
+from linnet.text.questions import Question
 
 Split = Literal["validation", "test"]
 SPLITS: tuple[Split, Split] = ("validation", "test")
@@ -93,7 +99,7 @@ def evaluate(store: Store, entrant: Entrant, prepared: Step, decision: Decision,
     }
 
     def work(folder: Path) -> dict[str, Any]:
-        classifier = OnnxClassifier(entrant.engine)
+        classifier = open_classifier(entrant.engine)
         examples = {split: read_examples(prepared.folder / f"{split}.jsonl") for split in SPLITS}
         logits = {split: classifier.logits([e.text for e in rows]) for split, rows in examples.items()}
         classifier.close()
@@ -212,9 +218,137 @@ def evaluate_file(
     examples = examples_of(table, Rules(input=source, output=target), str(file))
     labels, texts = specialist.decision.labels, [e.text for e in examples]
     true = indices(examples, labels)
-    classifier = OnnxClassifier(folder / ENGINE_FOLDER)
+    classifier = open_classifier(folder / ENGINE_FOLDER)
     logits = classifier.logits(texts)
     cut = sum(count > classifier.max_tokens for count in classifier.token_counts(texts))
     shares = softmax(logits, specialist.decision.temperature)
     predicted = predict(logits, specialist.decision)
     return judge(specialist.full_name, "test", true, predicted, labels, shares), cut
+
+
+@dataclass(frozen=True, slots=True)
+class Ruler:
+    """How answers are judged: the metrics, the first of which decides, and what they need.
+
+    `prompt` is the hash of what stands around a question, `decoding` what else decided the answers.
+    """
+
+    metrics: tuple[str, ...]
+    split: str
+    prompt: str
+    decoding: dict[str, Any]
+    schema: Any = None
+    labels: tuple[str, ...] = ()
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """Answers to judge: the run that holds them, one text for each question or None, and what was wrong with each."""
+
+    run: str
+    texts: Sequence[str | None]
+    problems: Sequence[str]
+
+
+def evaluate_answers(
+    store: Store,
+    name: str,
+    answers: Answers,
+    questions: Sequence[Question],
+    ruler: Ruler,
+    on_event: OnEvent = silent,
+) -> Step:
+    """Judge a decoder's answers to these questions.
+
+    The step holds evaluation.json (a TaskEvaluation) and judgement-<n>.json, one for each metric. Raises InputError
+    for an unknown metric or one whose needs are missing, DataError when no example could be judged.
+    """
+    hashes = {metric: sha256_file(parse_name(metric)[0]) for metric in ruler.metrics if ".py" in metric}
+    inputs = {
+        "candidate": name,
+        "answers": [answers.run, sha256_bytes(canonical(list(answers.texts)))],
+        "questions": dataset_hash(one.identity() for one in questions),
+        "ruler": [ruler.metrics, hashes, ruler.split, ruler.prompt, ruler.decoding, ruler.seed, ruler.labels],
+        "schema": ruler.schema,
+    }
+
+    def work(folder: Path) -> dict[str, Any]:
+        given = judging.Given(ruler.schema, ruler.labels, [one.example for one in questions])
+        references = [one.references for one in questions]
+        found = [judging.judge(metric, answers.texts, references, given) for metric in ruler.metrics]
+        for number, one in enumerate(found):
+            write_bytes(folder / f"judgement-{number}.json", canonical(one.to_json()))
+        made = _task_evaluation(name, answers, found, questions, ruler)
+        write_json(folder / "evaluation.json", made.to_json())
+        if groups := _groups(questions):
+            write_bytes(folder / "groups.json", canonical(groups))
+        return {"metric": made.primary, "value": made.metrics[made.primary].value, "failed": made.failed}
+
+    return store.step("evaluate", inputs, work, on_event, label=name)
+
+
+def _task_evaluation(
+    name: str, answers: Answers, found: Sequence[judging.Judgement], questions: Sequence[Question], ruler: Ruler
+) -> TaskEvaluation:
+    groups = _groups(questions)
+    measured = {one.metric: judging.interval(one, Drawing(seed=ruler.seed, groups=groups)) for one in found}
+    by = {"length": judging.length_names([len(one.asked) for one in questions])}
+    by["group"] = [one.group for one in questions]
+    if ruler.labels:
+        by["class"] = [one.references[0].strip() if one.references else "" for one in questions]
+    said = Counter([text for text in answers.problems if text] + list(found[0].problems.values()))
+    identity = {
+        "dataset": dataset_hash(one.identity() for one in questions),
+        "split": ruler.split,
+        "examples": len(questions),
+        "prompt": ruler.prompt,
+        "decoding": ruler.decoding,
+        "seed": ruler.seed,
+    }
+    identities = {
+        one.metric: EvaluationIdentity(**identity, metric=one.metric, metric_version=one.version).to_json()
+        for one in found
+    }
+    return TaskEvaluation(
+        candidate=name,
+        split=ruler.split,
+        examples=len(questions),
+        counted=len(found[0].counted),
+        failed=sum(text is None for text in answers.texts),
+        primary=found[0].metric,
+        metrics=measured,
+        identities=identities,
+        detectable={one.metric: judging.detectable(one, measured[one.metric]) for one in found},
+        slices=[one.to_json() for one in judging.slices(found[0], by)],
+        problems=dict(said.most_common(20)),
+        answers=answers.run,
+    )
+
+
+def _groups(questions: Sequence[Question]) -> list[str] | None:
+    """What is drawn together in a resample; a row without a group is its own."""
+    if not any(one.group for one in questions):
+        return None
+    return [f"group {one.group}" if one.group else f"row {one.row}" for one in questions]
+
+
+def task_evaluation(step: Step) -> TaskEvaluation:
+    """The record of a finished step of `evaluate_answers`."""
+    return TaskEvaluation.model_validate(read_json(step.folder / "evaluation.json"))
+
+
+def judgement(step: Step, metric: str = "") -> judging.Judgement:
+    """What was kept of one metric, by default the first. Raises InputError for one that was not measured."""
+    return judgement_in(step.folder, metric)
+
+
+def judgement_in(folder: Path, metric: str = "") -> judging.Judgement:
+    """`judgement` of a step's folder."""
+    names = []
+    for path in sorted(folder.glob("judgement-*.json")):
+        found = judging.Judgement.model_validate(read_json(path))
+        if metric in ("", found.metric):
+            return found
+        names.append(found.metric)
+    raise InputError(f"{metric} was not measured.", f"Measured: {', '.join(names) or 'nothing'}.")

@@ -46,7 +46,7 @@ def pack(
         with os_errors(partial, "Writing"):
             shutil.rmtree(partial, ignore_errors=True)
             make_folder(partial)
-            shutil.copytree(engine, partial / ENGINE_FOLDER)
+            shutil.copytree(engine, partial / ENGINE_FOLDER, ignore=shutil.ignore_patterns(RECORD, ".*"))
         for name, content in documents(full_name).items():
             write_bytes(partial / name, content)
         specialist = draft.model_copy(

@@ -19,7 +19,8 @@ from linnet.core.errors import CorruptFile, EngineError, InputError
 from linnet.core.records import Specialist
 from linnet.core.store import Store, verify_files
 from linnet.engines.base import Answer, Array, Classifier, answers
-from linnet.engines.onnx import ENGINE_FOLDER, OnnxClassifier
+from linnet.engines.classifiers import open_classifier
+from linnet.engines.onnx import ENGINE_FOLDER
 
 MAX_TEXTS = 2048
 MAX_CHARACTERS = 100_000
@@ -93,6 +94,10 @@ class Specialists:
         for a bundle whose bytes changed, EngineError when the model fails.
         """
         specialist, folder = self.store.find(model)
+        if specialist.asked is not None:
+            raise InputError(
+                f"{specialist.full_name} writes texts: it has no labels.", "Use /v1/extract or /v1/generate."
+            )
         check_texts(texts)
         engine = self._engine(specialist, folder)
         counts = engine.token_counts(texts)
@@ -145,7 +150,7 @@ def load(specialist: Specialist, folder: Path) -> Classifier:
         raise CorruptFile(f"{engine} is missing.", "Build the specialist again.")
     if strange := sorted(there - set(specialist.files)):
         raise CorruptFile(f"{folder / strange[0]} is not in the record of {specialist.full_name}.", "Remove it.")
-    return OnnxClassifier(engine)
+    return open_classifier(engine)
 
 
 def check_texts(texts: Sequence[str]) -> None:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from linnet.core.errors import GateFailed, InputError, Interrupted, require
+from linnet.core.errors import GateFailed, InputError, Interrupted, LinnetError, StoreError, require
 from linnet.core.events import Event, OnEvent, silent
 from linnet.core.files import canonical, check_space, sha256_bytes, write_bytes, write_json
 from linnet.core.records import Model
 from linnet.core.runs import REQUEST, logged
+from linnet.core.settings import is_follower, processes
 from linnet.core.store import Step, Store
 from linnet.text.conversations import chat_lines
 from linnet.text.example_files import read_examples
@@ -83,13 +85,16 @@ def _merge_gate(name: str, difference: float) -> None:
 class DecoderJob:
     """What a decoder is tuned with. `request` is kept beside the data, so that the run can be gone on with.
 
-    `before` is called when a training is about to begin, and not when its result is there already.
+    `before` is called when a training is about to begin, and not when its result is there already. `run` is the one
+    that is gone on with, `begun_by` the version of the code that began it.
     """
 
     data: DecoderData
     recipe: Recipe
     request: dict[str, Any]
     before: Callable[[], None] = lambda: None
+    run: str = ""
+    begun_by: str = ""
 
 
 def check_base(base: Model) -> Path:
@@ -111,41 +116,35 @@ def tune_decoder(store: Store, base: Model, job: DecoderJob, on_event: OnEvent =
     its last checkpoint to the same bits. Raises InputError for a base that cannot be tuned, DataError, GuardStopped,
     Interrupted, GateFailed, DiskFull, EngineError.
     """
-    data, recipe = job.data, job.recipe
+    recipe = job.recipe
     folder = check_base(base)
-    rows = {TRAIN: chat_lines(data.train), VALIDATION: chat_lines(data.validation)}
-    hashes = {name: entry.sha256 for name, entry in base.files.items()}
-    inputs = {
-        "kind": "decoder",
-        "base": hashes,
-        "base_name": base.name,
-        **{name.partition(".")[0]: sha256_bytes(content) for name, content in rows.items()},
-        "template": sha256_bytes(data.template.source.encode()),
-        "recipe": recipe.to_json(),
-    }
-    name = f"{recipe.method} on {base.name}"
+    files, inputs = decoder_inputs(base, job)
+    name = f"{recipe.shown_method} on {base.name}"
 
     def work(place: Path) -> dict[str, Any]:
         require("torch", "train")
         _begin(job, place)
-        check_space(place, _need_bytes(base, recipe), f"Training {name}")
-        for file, content in rows.items():
+        check_space(place, need_bytes(base, recipe), f"Training {name}")
+        for file, content in files.items():
             write_bytes(place / file, content)
-        write_bytes(place / TEMPLATE, data.template.source.encode())
-        write_json(place / REPORT, data.report)
+        write_json(place / REPORT, job.data.report)
         write_json(place / REQUEST, job.request)
         try:
             with logged(place, on_event) as tell:
-                facts = _train(folder, base, job, place, sha256_bytes(canonical(hashes)), tell)
+                _call_others(place.name)
+                facts = _train(folder, base, job, place, tell)
         except Interrupted as error:
             error.hint = f"Go on from here with: linnet runs resume {place.name}"
             raise
         artefact = "adapter" if recipe.method == "lora" else "model"
-        made = {"kind": "decoder", "method": recipe.method, "base": base.name, "recipe": recipe.to_json()}
-        return {**facts, **made, "artefact": artefact, "template": data.template.name}
+        made = {"kind": "decoder", "method": recipe.shown_method, "base": base.name, "recipe": recipe.to_json()}
+        made |= {"rehearsal": job.request.get("rehearsal", ""), "resumed_by": job.request.get("resumed_by", [])}
+        return {**facts, **made, "artefact": artefact, "template": job.data.template.name}
 
-    step = store.step("tune", inputs, work, on_event, label=name)
-    if not step.reused:
+    step = store.step("tune", inputs, work, on_event, label=name, begun_by=job.begun_by)
+    if step.reused:
+        _call_others("")
+    else:
         from linnet.training import checkpoints
         from linnet.training.decoder import CHECKPOINTS
 
@@ -153,41 +152,101 @@ def tune_decoder(store: Store, base: Model, job: DecoderJob, on_event: OnEvent =
     return step
 
 
+def decoder_inputs(base: Model, job: DecoderJob) -> tuple[dict[str, bytes], dict[str, Any]]:
+    """The files that a run keeps of its data, and everything that decides what it makes."""
+    data = job.data
+    files = {TRAIN: chat_lines(data.train), VALIDATION: chat_lines(data.validation), **data.more_files()}
+    inputs = {
+        "kind": "decoder",
+        "base": {name: entry.sha256 for name, entry in base.files.items()},
+        "base_name": base.name,
+        **{name.partition(".")[0]: sha256_bytes(content) for name, content in files.items()},
+        "template": sha256_bytes(data.template.source.encode()),
+        # As it was written when the run began: a later version may know more fields.
+        "recipe": job.request.get("recipe") or job.recipe.to_json(),
+    }
+    return {**files, TEMPLATE: data.template.source.encode()}, inputs
+
+
+def base_digest(base: Model) -> str:
+    """What names the weights that a training starts with."""
+    return sha256_bytes(canonical({name: entry.sha256 for name, entry in base.files.items()}))
+
+
+def _call_others(place: str) -> None:
+    """Tell the other processes of torchrun in which run to compute; "" for none."""
+    if processes() > 1 and not is_follower():
+        from linnet.training import parallel
+
+        parallel.join()
+        parallel.told(place)
+
+
+def follow_decoder(store: Store, base: Model, job: DecoderJob) -> None:
+    """Compute a share of what process 0 trains, as another process of torchrun. Writes nothing."""
+    from linnet.training import parallel
+
+    parallel.join()
+    if place := parallel.told():
+        _train(check_base(base), base, job, store.path("runs", place), silent)
+
+
 def _begin(job: DecoderJob, place: Path) -> None:
     """What may refuse the run refuses it before anything of it is there."""
     try:
+        if job.run and place.name != job.run:
+            raise StoreError(
+                f"{job.run} was begun with other rows, or by a version that read them otherwise.",
+                "Its state cannot be continued. Run its `linnet tune` command again: it starts anew.",
+            )
         job.before()
-    except InputError:
+    except LinnetError:
         if not any(place.iterdir()):
             place.rmdir()
         raise
 
 
-def _train(
-    folder: Path, base: Model, job: DecoderJob, place: Path, base_digest: str, on_event: OnEvent
-) -> dict[str, Any]:
-    from linnet.training import decoder_folder, quantized
+def _train(folder: Path, base: Model, job: DecoderJob, place: Path, on_event: OnEvent) -> dict[str, Any]:
+    from linnet.engines.measure import forget_peak_memory
+    from linnet.training import align, decoder_folder, parallel, quantized
+    from linnet.training.align_data import AlignData
+    from linnet.training.align_plan import AlignRecipe
     from linnet.training.decoder import ADAPTER, train_decoder
 
+    began, is_measured = time.monotonic(), forget_peak_memory()
     model = quantized.load(folder, job.recipe)
     train, validation = job.data.targets
     template = job.data.template.source
-    whole = job.recipe.method == "full"
-    if whole and not (place / "model").exists():
+    if isinstance(job.recipe, AlignRecipe) and isinstance(job.data, AlignData):
+        facts = align.train_aligned(
+            model, job.data, job.recipe,
+            folder=place, base=folder, base_name=base.name, base_digest=base_digest(base), on_event=on_event,
+        )  # fmt: skip
+        write_bytes(place / ADAPTER / decoder_folder.TEMPLATE, template.encode())
+        return {**facts, **_cost(began, is_measured)}
+    whole, writes = job.recipe.method == "full", parallel.rank() == 0
+    if whole and writes and not (place / "model").exists():
         decoder_folder.save(model, folder, place / "model", template)
     tuned = train_decoder(
         model, train, validation, job.recipe,
-        folder=place, base_name=base.name, base_digest=base_digest, original=folder,
+        folder=place, base_name=base.name, base_digest=base_digest(base), original=folder,
         on_event=on_event,
     )  # fmt: skip
-    if whole:
-        decoder_folder.save(tuned.model, folder, place / "model", template)
-    else:
+    if whole and writes:
+        decoder_folder.save(tuned.trained, folder, place / "model", template)
+    elif writes:
         write_bytes(place / ADAPTER / decoder_folder.TEMPLATE, template.encode())
-    return tuned.facts
+    return {**tuned.facts, **_cost(began, is_measured)}
 
 
-def _need_bytes(base: Model, recipe: Recipe) -> int:
+def _cost(began: float, is_measured: bool) -> dict[str, Any]:
+    from linnet.engines.measure import peak_memory_bytes
+
+    peak = peak_memory_bytes() if is_measured else 0
+    return {"peak_memory_bytes": peak, "wall_seconds": round(time.monotonic() - began, 3)}
+
+
+def need_bytes(base: Model, recipe: Recipe) -> int:
     """Room for two checkpoints of weights, their average, the best ones and two moments, and for the model."""
     stored = sum(entry.size_bytes for name, entry in base.files.items() if name.endswith(".safetensors"))
     parameters = int(base.report.get("parameters") or stored // 2)

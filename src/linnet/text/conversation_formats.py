@@ -1,7 +1,8 @@
 """Which shape of conversation a file holds, told by the keys of its first row, and its rows as chats.
 
 Recognised: OpenAI's messages, ShareGPT, Alpaca, prompt and completion, plain text. What is not read of a row is
-listed, and a row that does not have the shape is an error with its place: none is passed over.
+listed, and a row that does not have the shape is an error with its place: none is passed over. What preferences are is
+in preferences.py.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ SHARE_ROLES = {
     "model": "assistant", "system": "system", "tool": "tool", "observation": "tool", "function": "tool",
 }  # fmt: skip
 SHARE_CALL = "function_call"
+PLAIN = ("paragraphs", "documents")  # what a row of plain text is
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,16 +59,16 @@ class Reading:
         return {**{key: getattr(self, key) for key in kept}, **listed, "rows": len(self.chats)}
 
 
-def read_conversations(path: Path, *, format_: str = "", columns: Columns | None = None) -> Reading:
+def read_conversations(path: Path, *, format_: str = "", columns: Columns | None = None, split: str = "") -> Reading:
     """Read a file as chats: by `columns`, as `format_` says, else as its first row looks.
 
-    Raises NotFound, InputError for an unknown format, ResourceMissing (Parquet without its library), or DataError
-    with file, row and field.
+    `split` is one of a saved dataset. Raises NotFound, InputError for an unknown format or split, ResourceMissing
+    (Parquet without its library), or DataError with file, row and field.
     """
     if format_ and format_ not in FORMATS:
         near = did_you_mean(format_, list(FORMATS))
         raise InputError(f"No format is called {format_!r}.{near}", f"Known: {', '.join(FORMATS)}.")
-    found = read_rows(path)
+    found = read_rows(path, split=split, plain=_plain_rows(format_, columns))
     if columns is not None:
         return _by_columns(found, columns)
     first = found.rows[0]
@@ -81,6 +83,13 @@ def read_conversations(path: Path, *, format_: str = "", columns: Columns | None
     return _reading(found, chats, kind, reason, read)
 
 
+def _plain_rows(format_: str, columns: Columns | None) -> str:
+    """What a row of a .txt file is: see `read_rows`."""
+    if columns is not None or format_ not in ("", "text", *PLAIN):
+        return "no"
+    return format_ if format_ in PLAIN else ""
+
+
 def recognise(row: Row, name: str) -> tuple[str, str]:
     """The format of a row with these keys, and the keys that told it. Raises DataError for a shape unknown here."""
     keys = set(row)
@@ -91,8 +100,8 @@ def recognise(row: Row, name: str) -> tuple[str, str]:
             return "sharegpt", f"by its key {key}"
     if {"chosen", "rejected"} <= keys:
         raise DataError(
-            f"{name}: these are preference pairs (chosen, rejected); this version learns from one answer only.",
-            "To learn from the chosen answers: --input prompt --output chosen.",
+            f"{name}: these are preference pairs (chosen, rejected), and the method learns from one answer.",
+            "Learn from both: --method dpo, orpo or kto. From the chosen ones only: --input prompt --output chosen.",
         )
     if {"instruction", "output"} <= keys:
         return "alpaca", "by its keys instruction and output"
@@ -152,12 +161,12 @@ def _text(row: Row, key: str, where: str, kind: str, *, may_be_empty: bool = Fal
     return found
 
 
-def _system(row: Row, where: str) -> tuple[Turn, ...]:
+def system_turns(row: Row, where: str) -> tuple[Turn, ...]:
     found = text_of(row.get("system"), f"{where}, 'system'")
     return (Turn(role="system", content=found),) if found.strip() else ()
 
 
-def _tools(row: Row, where: str) -> tuple[dict[str, Any], ...]:
+def tools_of(row: Row, where: str) -> tuple[dict[str, Any], ...]:
     found = parsed_if_text(row.get("tools") or [], f"{where}, tools")
     if not isinstance(found, list) or not all(isinstance(tool, dict) for tool in found):
         raise DataError(f"{where}: tools must be a list of objects.", "Write OpenAI's form of tools.")
@@ -169,7 +178,7 @@ def _tools(row: Row, where: str) -> tuple[dict[str, Any], ...]:
 
 def _messages(row: Row, number: int, where: str) -> tuple[Chat, set[str]]:
     given = parsed_if_text(_need(row, "messages", where, "messages"), f"{where}, messages")
-    return checked_chat(turns_of_messages(given, where), number, where, _tools(row, where)), {"messages", "tools"}
+    return checked_chat(turns_of_messages(given, where), number, where, tools_of(row, where)), {"messages", "tools"}
 
 
 def _sharegpt(row: Row, number: int, where: str) -> tuple[Chat, set[str]]:
@@ -181,7 +190,7 @@ def _sharegpt(row: Row, number: int, where: str) -> tuple[Chat, set[str]]:
         turns = turns_of_messages(given, where)  # the same name, the other form
     else:
         turns = tuple(_said(message, f"{where}, message {index}") for index, message in enumerate(given, 1))
-    chat = checked_chat((*_system(row, where), *turns), number, where, _tools(row, where))
+    chat = checked_chat((*system_turns(row, where), *turns), number, where, tools_of(row, where))
     return chat, {key, "system", "tools"}
 
 
@@ -209,7 +218,7 @@ def _alpaca(row: Row, number: int, where: str) -> tuple[Chat, set[str]]:
     more = text_of(row.get("input"), f"{where}, 'input'")
     asked = f"{asked}\n\n{more}" if more.strip() else asked
     answer = Turn(role="assistant", content=_text(row, "output", where, "alpaca"))
-    turns = (*_system(row, where), Turn(role="user", content=asked), answer)
+    turns = (*system_turns(row, where), Turn(role="user", content=asked), answer)
     return Chat(turns=turns, row=number), {"instruction", "input", "output", "system"}
 
 
@@ -222,11 +231,11 @@ def _pair(row: Row, number: int, where: str) -> tuple[Chat, set[str]]:
         before = [
             turn.model_copy(update={"learned": False}) for turn in turns_of_messages(asked, f"{where}, {question}")
         ]
-        turns = (*_system(row, where), *before, *turns_of_messages(said, f"{where}, {answer}"))
-        return checked_chat(turns, number, where, _tools(row, where)), used
+        turns = (*system_turns(row, where), *before, *turns_of_messages(said, f"{where}, {answer}"))
+        return checked_chat(turns, number, where, tools_of(row, where)), used
     texts = [_text(row, key, where, "prompt-completion") for key in (question, answer)]
-    turns = (*_system(row, where), Turn(role="user", content=texts[0]), Turn(role="assistant", content=texts[1]))
-    return checked_chat(turns, number, where, _tools(row, where)), used
+    turns = (*system_turns(row, where), Turn(role="user", content=texts[0]), Turn(role="assistant", content=texts[1]))
+    return checked_chat(turns, number, where, tools_of(row, where)), used
 
 
 def _plain(row: Row, number: int, where: str) -> tuple[Chat, set[str]]:
@@ -239,4 +248,5 @@ FORMATS: dict[str, Callable[[Row, int, str], tuple[Chat, set[str]]]] = {
     "alpaca": _alpaca,
     "prompt-completion": _pair,
     "text": _plain,
+    **dict.fromkeys(PLAIN, _plain),
 }

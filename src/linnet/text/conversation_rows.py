@@ -1,6 +1,7 @@
-"""Rows whose values may be lists and objects, as chats have them: CSV, JSON Lines, JSON and Parquet.
+"""Rows whose values may be lists and objects, as chats have them: CSV, JSON Lines, JSON, Parquet, folders that the
+library `datasets` saved, and plain text.
 
-Every row is numbered as its file counts: lines, items of an array, or rows. Knows nothing of what a row means.
+Every row is numbered as its file counts: lines, items of an array, rows or files. Knows nothing of what a row means.
 """
 
 from __future__ import annotations
@@ -11,8 +12,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from linnet.core.errors import DataError, os_errors
+from linnet.core.errors import DataError, InputError, os_errors
 from linnet.core.files import sha256_file
+from linnet.formats import plain_text
+from linnet.formats.datasets_folder import is_dataset, read_dataset
 from linnet.formats.json_rows import MAX_JSON_BYTES, parse_nested
 from linnet.formats.lines import BOM, Lines, decode
 from linnet.formats.parquet import read_nested_parquet
@@ -28,7 +31,7 @@ class Number(float):
 
 @dataclass(frozen=True, slots=True)
 class RawRows:
-    """The rows of a file. `unit` is what `numbers` count: line, item or row."""
+    """The rows of a file. `unit` is what `numbers` count: line, item, row or file; `names` are those of the files."""
 
     path: Path
     format: str
@@ -37,15 +40,29 @@ class RawRows:
     numbers: list[int]
     sha256: str
     notes: list[str] = field(default_factory=list)
+    names: list[str] = field(default_factory=list)
 
     def where(self, index: int) -> str:
         """'a.jsonl, line 7', for messages."""
-        return f"{self.path.name}, {self.unit} {self.numbers[index]}"
+        return f"{self.path.name}, {self.names[index] if self.names else f'{self.unit} {self.numbers[index]}'}"
 
 
-def read_rows(path: Path) -> RawRows:
-    """Every row of a file. Raises NotFound, or DataError that names the file and the row; ResourceMissing."""
+def read_rows(path: Path, *, split: str = "", plain: str = "") -> RawRows:
+    """Every row of a file, or of a folder: a saved dataset (`split` names one of several) or .txt files.
+
+    `plain` says what a row of a .txt file is: "paragraphs", "documents", or, where empty, the first for a file and the
+    second for a folder; "no" reads a .txt file as a table. Raises NotFound, or DataError that names the file and the
+    row; InputError for a split that is not there; ResourceMissing.
+    """
+    if path.is_dir() and is_dataset(path):
+        return _dataset(path, split)
+    if split:
+        raise InputError(f"--split {split}: {path.name} is no folder of a saved dataset.", "Leave it out.")
+    if path.is_dir():
+        return _documents(path, plain)
     kind = table_format(path)
+    if kind == "csv" and path.suffix.lower() == plain_text.SUFFIX and plain != "no":
+        return _text_file(path, plain)
     if kind in ("csv", "tsv"):
         table = read_table(path)
         return RawRows(path, table.format, "line", list(table.rows), table.row_numbers, table.sha256, table.notes)
@@ -59,6 +76,37 @@ def read_rows(path: Path) -> RawRows:
         raise DataError(f"{path}: the file holds no rows.", "Put examples into it.")
     unit = {"jsonl": "line", "json": "item"}.get(kind, "row")
     return RawRows(path, kind, unit, rows, numbers, sha256_file(path), notes)
+
+
+def _dataset(path: Path, split: str) -> RawRows:
+    rows, notes, sha256 = read_dataset(path, split)
+    if not rows:
+        raise DataError(f"{path}: the dataset holds no rows.", "Put examples into it.")
+    return RawRows(path, "datasets", "row", rows, list(range(1, len(rows) + 1)), sha256, notes)
+
+
+def _text_file(path: Path, plain: str) -> RawRows:
+    whole = plain_text.read_text(path)
+    found = [(1, whole)] if plain == "documents" else list(plain_text.paragraphs(whole))
+    if not whole.strip():
+        raise DataError(f"{path}: the file is empty.", "Put text into it.")
+    rows: list[dict[str, Any]] = [{"text": text} for _, text in found]
+    note = "one document" if plain == "documents" else "each paragraph is a row"
+    return RawRows(path, "text", "line", rows, [number for number, _ in found], sha256_file(path), [note])
+
+
+def _documents(path: Path, plain: str) -> RawRows:
+    files, texts, notes = plain_text.read_documents(path)
+    rows: list[dict[str, Any]] = []
+    names = []
+    for file, text in zip(files, texts, strict=True):
+        found = plain_text.paragraphs(text) if plain == "paragraphs" else [(1, text)]
+        for line, part in found:
+            rows.append({"text": part})
+            names.append(f"{file.name}, line {line}" if plain == "paragraphs" else file.name)
+    unit = "paragraph" if plain == "paragraphs" else "file"
+    notes = [f"{len(files)} {plain_text.SUFFIX} files; each {unit} is a row", *notes]
+    return RawRows(path, "text", unit, rows, list(range(1, len(rows) + 1)), plain_text.digest(files), notes, names)
 
 
 def text_of(value: Any, where: str) -> str:

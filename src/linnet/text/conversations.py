@@ -25,7 +25,7 @@ LISTED = 10
 SAME_ROLE = {"developer": "system"}
 MESSAGE_KEYS = {"role", "content", "tool_calls", "tool_call_id", "name", "weight"}
 # Line ends to some programs, plain characters in JSON: escaped, so that a line is a line to everybody.
-_LINE_ENDS = {0x85: "\\u0085", 0x2028: "\\u2028", 0x2029: "\\u2029"}
+LINE_ENDS = {0x85: "\\u0085", 0x2028: "\\u2028", 0x2029: "\\u2029"}
 
 
 class ToolCall(Record):
@@ -221,7 +221,7 @@ def tool_call(function: Mapping[str, Any], where: str, id_: str = "") -> ToolCal
 def chat_lines(chats: Sequence[Chat]) -> bytes:
     """Chats as JSON Lines: the same chats are the same bytes."""
     kept = (chat.model_dump(mode="json", exclude_defaults=True) for chat in chats)
-    return "".join(canonical(value).decode().translate(_LINE_ENDS) + "\n" for value in kept).encode()
+    return "".join(canonical(value).decode().translate(LINE_ENDS) + "\n" for value in kept).encode()
 
 
 def read_chat_lines(path: Path) -> list[Chat]:

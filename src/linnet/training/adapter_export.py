@@ -5,7 +5,6 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -14,14 +13,6 @@ from linnet.core.files import fsync_folder, make_folder
 from linnet.engines.adapter_gguf import AdapterPrecision, AdapterProof, prove_adapter, write_adapter
 from linnet.engines.convert import hf_to_gguf
 from linnet.training import decoder_folder, lora
-
-
-def merged_decoder(base: Path, adapter: Path) -> Any:
-    """The decoder of `base` in fp32 with the adapter of a folder merged into it.
-
-    Raises ModelFileError or EngineError for a base or an adapter that cannot be opened, or do not fit.
-    """
-    return lora.merge(lora.attach(decoder_folder.load(base), adapter)).eval()
 
 
 def export_adapter(
@@ -37,7 +28,8 @@ def export_adapter(
     with tempfile.TemporaryDirectory(prefix=".adapter-", dir=target.parent) as scratch:
         room = Path(scratch)
         write_adapter(adapter, base, room / "adapter.gguf", precision)
-        decoder_folder.save(merged_decoder(base, adapter), base, room / "merged", dtype=torch.float32)
+        merged = lora.merge(lora.attach(decoder_folder.load(base), adapter))
+        decoder_folder.save(merged, base, room / "merged", dtype=torch.float32)
         hf_to_gguf(room / "merged", room / "merged.gguf", "F32")
         hf_to_gguf(base, room / "base.gguf", "F32")
         proof = prove_adapter(room / "adapter.gguf", room / "base.gguf", room / "merged.gguf", prompts)

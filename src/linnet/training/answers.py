@@ -120,12 +120,15 @@ def _chunks(part: Part, rows: int) -> list[slice]:
     return [slice(start, start + rows) for start in range(0, len(part.where), rows)]
 
 
-def leave_gradients(decoder: Decoder, made: Sequence[Part], loss: TargetLoss = cross_entropy) -> Tensor:
+def leave_gradients(
+    decoder: Decoder, made: Sequence[Part], loss: TargetLoss = cross_entropy, targets: int = 0
+) -> Tensor:
     """The mean loss over all targets of all parts; its gradients are added to the parameters, so it has no graph.
 
-    The head goes backward chunk by chunk on detached hidden states, then each part's body once.
+    The head goes backward chunk by chunk on detached hidden states, then each part's body once. `targets` are those of
+    the whole batch where `made` is only a share of it: then it is this share of the mean.
     """
-    count = sum(len(part.where) for part in made)
+    count = targets or sum(len(part.where) for part in made)
     total = torch.zeros(())
     for part in made:
         picked = decoder.hidden(part.ids).index_select(0, part.where)
@@ -141,13 +144,21 @@ def leave_gradients(decoder: Decoder, made: Sequence[Part], loss: TargetLoss = c
 @torch.no_grad()
 def mean_loss(decoder: Decoder, made: Sequence[Part], loss: TargetLoss = cross_entropy) -> float:
     """The mean loss over all targets, without gradients."""
+    total, count = sum_loss(decoder, made, loss)
+    mean: float = total / max(count, 1)
+    return mean
+
+
+@torch.no_grad()
+def sum_loss(decoder: Decoder, made: Sequence[Part], loss: TargetLoss = cross_entropy) -> tuple[float, int]:
+    """The sum of the losses of all targets, without gradients, and how many there are."""
     total, count = 0.0, 0
     for part in made:
         picked = decoder.hidden(part.ids).index_select(0, part.where)
         for chunk in _chunks(part, decoder.chunk_rows()):
             total += float(loss(decoder.head(picked[chunk]), part.tokens[chunk], part.places[chunk]))
         count += len(part.where)
-    return total / max(count, 1)
+    return total, count
 
 
 @torch.no_grad()

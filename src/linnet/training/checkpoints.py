@@ -44,13 +44,8 @@ def save(folder: Path, recipe: str, tensors: dict[str, Tensor], state: dict[str,
         shutil.rmtree(partial, ignore_errors=True)
         make_folder(partial)
         failpoint("checkpoint.payload")
-        # Tensors that share memory (a tied weight and its copy) are refused by safetensors: each gets its own.
-        own = {
-            n: t.detach().clone(memory_format=torch.contiguous_format)
-            for n, t in {**tensors, RANDOM: torch.get_rng_state()}.items()
-        }
         try:
-            save_file(own, partial / TENSORS)
+            save_file(_apart({**tensors, RANDOM: torch.get_rng_state()}), partial / TENSORS)
         except SafetensorError as error:  # it speaks of a full disk in words only
             number = re.search(r"os error (\d+)", str(error))
             raise OSError(int(number[1]) if number else 0, str(error)) from error
@@ -64,6 +59,19 @@ def save(folder: Path, recipe: str, tensors: dict[str, Tensor], state: dict[str,
         for older in _found(folder):
             if older != final:
                 shutil.rmtree(older, ignore_errors=True)
+
+
+def _apart(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Contiguous tensors of which no two share memory (a tied weight and its copy): safetensors refuses those."""
+    seen: set[int] = set()
+    own = {}
+    for name, tensor in tensors.items():
+        found = tensor.detach()
+        if found.untyped_storage().data_ptr() in seen or not found.is_contiguous():
+            found = found.clone(memory_format=torch.contiguous_format)
+        seen.add(found.untyped_storage().data_ptr())
+        own[name] = found
+    return own
 
 
 def _found(folder: Path) -> list[Path]:

@@ -42,6 +42,10 @@ class DecoderData:
     template: NamedTemplate
     report: dict[str, Any]
 
+    def more_files(self) -> dict[str, bytes]:
+        """What a run keeps of its data beside the chats, by file name."""
+        return {}
+
 
 def choose_template(folder: Path, chosen: str = "") -> NamedTemplate:
     """The template a model is tuned with: the chosen one (a name of ours, or a file), its own, or one that fits it.
@@ -102,7 +106,7 @@ def prepare_data(
         "share": round(len(long) / len(every), 4),
     }
     report = {"template": {"name": template.name, "reason": template.reason}, "over_length": over}
-    report |= _report(encoder, chats, targets)
+    report |= report_of(encoder, chats, targets)
     return DecoderData(chats[0], chats[1], (targets[0], targets[1]), template, report)
 
 
@@ -113,7 +117,7 @@ def _encoded(encoder: TargetEncoder, chats: Sequence[Chat], name: str) -> list[t
         raise DataError(f"{name}: {error.message}" if name else error.message, error.hint) from error
 
 
-def _report(encoder: TargetEncoder, chats: Sequence[Sequence[Chat]], targets: Sequence[Targets]) -> dict[str, Any]:
+def report_of(encoder: TargetEncoder, chats: Sequence[Sequence[Chat]], targets: Sequence[Targets]) -> dict[str, Any]:
     every = [example for side in targets for example in side.examples]
     rows = [chat for side in chats for chat in side]
     lengths, learned = sorted(len(e.ids) for e in every), sum(e.target_count for e in every)

@@ -22,7 +22,7 @@ from linnet.core import settings
 from linnet.core.errors import GuardStopped, Interrupted
 from linnet.core.events import Event, OnEvent, silent
 from linnet.core.failpoints import failpoint
-from linnet.training import checkpoints
+from linnet.training import checkpoints, parallel
 from linnet.training.recipe import Recipe, rate_at
 
 
@@ -103,6 +103,7 @@ class Trainer:
         self.best = [p.detach().clone() for p in self.parameters]
         self.at = Progress()
         self.steps = recipe.epochs * len(job.epoch_batches(0))
+        self.resumed_at = 0  # the step that was gone on from
 
     def run(self) -> Progress:
         """Train to the end, or on from the newest checkpoint; leaves the best averaged weights in place.
@@ -123,29 +124,33 @@ class Trainer:
             batches = self.job.epoch_batches(self.at.epoch)
             for batch in batches[self.at.step - self.at.epoch * per_epoch :]:
                 started = time.monotonic()
-                self._step(batch)
+                self.step(batch)
                 self.at.seconds += time.monotonic() - started
-                if caught or time.monotonic() - saved >= every:
+                stop = int(parallel.summed([sum(caught[:1])])[0])  # a signal reaches some processes or all
+                if stop or time.monotonic() - saved >= every:
                     self.save()
                     saved = time.monotonic()
-                if caught:
+                if stop:
+                    number = caught[0] if caught else int(signal.SIGTERM)
                     raise Interrupted(
-                        f"Stopped by signal {caught[0]} at step {self.at.step} of {self.steps}; the state is saved.",
-                        caught[0],
+                        f"Stopped by signal {number} at step {self.at.step} of {self.steps}; the state is saved.",
+                        number,
                         "Run the same command again to go on from here.",
                     )
             if self._end_epoch(len(batches)):
                 return
 
-    def _step(self, batch: list[int]) -> None:
+    def step(self, batch: list[int]) -> None:
+        """One step on these examples. Raises GuardStopped at a loss or gradient that is no number."""
         share = rate_at(self.at.step, self.steps, self.recipe.warmup_share)
         for group, planned in zip(self.optimizer.param_groups, self.job.groups, strict=True):
             group["lr"] = planned.learning_rate * share
         loss = self.job.loss_of(batch)
         if loss.requires_grad:
             loss.backward()
+        parallel.sum_gradients(self.parameters)
         norm = torch.nn.utils.clip_grad_norm_(self.parameters, self.recipe.clip)
-        value = float(loss.detach())
+        value = parallel.summed([float(loss.detach())])[0]
         if not (math.isfinite(value) and math.isfinite(float(norm))):
             raise GuardStopped(
                 f"Step {self.at.step + 1}: the loss is {value} and the gradient norm {float(norm)}; "
@@ -161,7 +166,7 @@ class Trainer:
         with torch.no_grad():
             torch._foreach_lerp_(self.average, [p.detach() for p in self.parameters], 1 - decay)
         told = {"loss": value, "gradient_norm": float(norm), "rate_share": share}
-        self.on_event(Event("progress", "tune", self.recipe.method, self.at.step, self.steps, told))
+        self.on_event(Event("progress", "tune", self.recipe.shown_method, self.at.step, self.steps, told))
         failpoint("train.step")
 
     def _end_epoch(self, batches: int) -> bool:
@@ -180,7 +185,9 @@ class Trainer:
                 kept.copy_(new)
         self.at.loss_sum = 0.0
         self.at.epoch += 1
-        text = f"{self.recipe.method}: epoch {self.at.epoch}/{self.recipe.epochs}, loss {entry['train_loss']:.3f}, "
+        text = (
+            f"{self.recipe.shown_method}: epoch {self.at.epoch}/{self.recipe.epochs}, loss {entry['train_loss']:.3f}, "
+        )
         text += f"validation loss {scored['loss']:.3f}"
         text += "" if scored["metric"] == -scored["loss"] else f", metric {scored['metric']:.4f}"
         self.on_event(Event("note", "tune", text, data={**entry, "step": self.at.step}))
@@ -192,7 +199,9 @@ class Trainer:
             parameter.copy_(value)
 
     def save(self) -> None:
-        """Write a checkpoint of everything that the rest of the training depends on."""
+        """Write a checkpoint of everything that the rest of the training depends on; of several processes, one does."""
+        if parallel.rank():
+            return
         tensors: dict[str, Tensor] = {}
         for i, parameter in enumerate(self.parameters):
             tensors |= {f"p.{i}": parameter.detach(), f"a.{i}": self.average[i], f"b.{i}": self.best[i]}
@@ -202,9 +211,12 @@ class Trainer:
         state["best"] = [value if math.isfinite(value) else None for value in self.at.best]
         checkpoints.save(self.folder, self.job.digest, tensors, state, step=self.at.step)
 
-    @torch.no_grad()
     def _resume(self) -> None:
-        found = checkpoints.latest(self.folder, self.job.digest, self.on_event)
+        self.load(checkpoints.latest(self.folder, self.job.digest, self.on_event))
+
+    @torch.no_grad()
+    def load(self, found: checkpoints.Checkpoint | None) -> None:
+        """Go on from a checkpoint; from the beginning without one."""
         if found is None:
             return
         for i, parameter in enumerate(self.parameters):
@@ -215,6 +227,7 @@ class Trainer:
             self.optimizer.state[parameter] = mine
         best = tuple(-math.inf if value is None else value for value in found.state["best"])
         self.at = Progress(**{**found.state, "best": best})
-        text = f"{self.recipe.method}: going on from step {self.at.step} of {self.steps}"
+        self.resumed_at = self.at.step
+        text = f"{self.recipe.shown_method}: going on from step {self.at.step} of {self.steps}"
         told = {"resumed_step": self.at.step, "resumed_epoch": self.at.epoch}
         self.on_event(Event("note", "tune", text, data=told))

@@ -1,11 +1,10 @@
 """An adapter added into its base, in the base's own precision, and the proof that it says the same as before.
 
-Two steps are measured at held-out targets: adding in fp32, and rounding to what the base is stored as.
+Three steps are measured at held-out targets: adding in fp32, rounding to what the base is stored as, and conversion.
 """
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,13 +15,16 @@ from numpy.typing import NDArray
 
 from linnet.core.errors import GateFailed
 from linnet.core.settings import threads
+from linnet.engines.convert import Precision, hf_to_gguf
 from linnet.training import decoder_folder, lora
 from linnet.training.answers import PART_TOKENS, Decoder, Part, Rows, parts, target_logits
 from linnet.training.targets import Targets
 
 ADD_BOUND = 1e-3  # largest difference of any logit in fp32
+GGUF_TYPES: dict[Any, Precision] = {torch.float32: "F32", torch.bfloat16: "BF16", torch.float16: "F16"}
 # The least share of held-out targets at which adapter and merged model give the same likeliest token.
 AGREEMENT = {torch.float32: 0.999, torch.bfloat16: 0.95, torch.float16: 0.98}
+GGUF_AGREEMENT = 0.95  # the same between torch and the engine, in one precision
 PROBES = 32
 
 
@@ -53,17 +55,10 @@ def merge_adapter(base: Path, adapter: Path, held: Targets, target: Path, templa
     """
     torch.set_num_threads(threads())
     made = _probes(held)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # PEFT looks for the base at the place where its name would be
-        adapted: Any = lora.attach(decoder_folder.load(base), adapter)
-    before = _logits(adapted.get_base_model(), made)
-    merged = lora.merge(adapted)
-    difference = float((_logits(merged, made) - before).abs().max())
-    if not difference <= ADD_BOUND:
-        raise GateFailed(
-            f"Merging changed a logit by {difference:.3g}; at most {ADD_BOUND:g} is allowed.",
-            f"The adapter in {adapter} is unchanged and can be used as it is.",
-        )
+    adapted: Any = lora.attach(decoder_folder.load(base), adapter)
+    merged, before, difference = added(
+        adapted, made, f"The adapter in {adapter} is unchanged and can be used as it is."
+    )
     decoder_folder.save(merged, base, target, template)
     del adapted, merged
     model = decoder_folder.load(target)
@@ -75,10 +70,50 @@ def merge_adapter(base: Path, adapter: Path, held: Targets, target: Path, templa
     return Merged(gates, _cut(held, model))
 
 
+@torch.no_grad()
+def added(adapted: Any, probes: list[Part], hint: str) -> tuple[Any, torch.Tensor, float]:
+    """The model with its adapter added in fp32, the logits before, and the largest change of one.
+
+    Raises GateFailed with `hint`.
+    """
+    before = _logits(adapted.get_base_model(), probes)
+    merged = lora.merge(adapted)
+    difference = float((_logits(merged, probes) - before).abs().max())
+    if not difference <= ADD_BOUND:
+        raise GateFailed(f"Merging changed a logit by {difference:.3g}; at most {ADD_BOUND:g} is allowed.", hint)
+    return merged, before, difference
+
+
 def copied(model: Path, held: Targets) -> Merged:
     """Probes of a model that needs no merging."""
     torch.set_num_threads(threads())
     return Merged([], _cut(held, decoder_folder.load(model)))
+
+
+def to_gguf(model: Path, target: Path, probes: list[Probe]) -> dict[str, Any]:
+    """The folder `model` as the GGUF `target` in the same precision, and the gate: the engine says the same as torch.
+
+    Raises GateFailed, EngineError and ModelFileError for what cannot be converted, DiskFull, ResourceMissing.
+    """
+    from linnet.engines.scoring import Scorer
+
+    kind = GGUF_TYPES[decoder_folder.precision(model)]
+    hf_to_gguf(model, target, kind)
+    same, largest = [], 0.0
+    with Scorer(target, context=max(16, *(len(probe.ids) for probe in probes))) as scorer:
+        for probe in probes:
+            ours = scorer.logits(list(probe.ids))[list(probe.positions)]
+            same.append(ours.argmax(1) == probe.logits.argmax(1))
+            largest = max(largest, float(np.abs(ours - probe.logits).max()))
+    agreement = float(np.concatenate(same).mean())
+    if not agreement >= GGUF_AGREEMENT:
+        raise GateFailed(
+            f"The engine gives another likeliest token than torch at {1 - agreement:.1%} of {sum(map(len, same))} "
+            f"held-out places; at most {1 - GGUF_AGREEMENT:.0%} is allowed.",
+            f"{model} is right, its conversion is not. Report it with `linnet doctor --json`.",
+        )
+    measured = f"{agreement:.1%} of {sum(map(len, same))} tokens the same, largest logit difference {largest:.2g}"
+    return gate(f"merged = GGUF {kind} in the engine", f">= {GGUF_AGREEMENT:.0%} of tokens the same", measured)
 
 
 def gate(name: str, bound: str, measured: str) -> dict[str, Any]:

@@ -21,7 +21,11 @@ class Recipe(Record):
     LoRA: `use_rslora` scales by alpha / sqrt(rank) instead of alpha / rank (Kalajdzievski 2023), `use_dora` learns each
     row's length by itself (Liu et al. 2024). `quantization` holds the frozen base in 4 bits ("nf4", Dettmers et al.
     2023; `double_quantization` packs its scales too) or 8 ("int8"), computed in `compute_dtype`. `neftune_alpha` above
-    0 adds noise to the embeddings (Jain et al. 2023; they use 5 to 15). Raises InputError for a contradiction.
+    0 adds noise to the embeddings (Jain et al. 2023; they use 5 to 15).
+
+    Memory for time, and the same result but for rounding: `gradient_checkpointing` computes each layer a second time
+    instead of keeping its numbers (Chen et al. 2016), `part_tokens` is how many tokens are computed at once, 0 for the
+    usual number. Raises InputError for a contradiction.
     """
 
     method: str
@@ -46,6 +50,13 @@ class Recipe(Record):
     double_quantization: bool = True
     compute_dtype: str = "bfloat16"
     neftune_alpha: float = 0.0
+    gradient_checkpointing: bool = False
+    part_tokens: int = 0
+
+    @property
+    def shown_method(self) -> str:
+        """The method as runs show it."""
+        return self.method
 
     def model_post_init(self, _: Any) -> None:
         self.check()
@@ -59,6 +70,8 @@ class Recipe(Record):
         for name in ("lora_rank", "lora_alpha"):
             if not getattr(self, name) >= 1:
                 raise InputError(f"{name} is {getattr(self, name)!r}: it must be at least 1.")
+        if self.part_tokens < 0:
+            raise InputError(f"part_tokens is {self.part_tokens!r}: it must be at least 0.")
         if not 0 <= self.neftune_alpha <= MOST_NOISE:
             raise InputError(
                 f"neftune_alpha is {self.neftune_alpha!r}: it must be from 0, no noise, to {MOST_NOISE}.",
@@ -72,8 +85,11 @@ class Recipe(Record):
                 )
 
     def digest(self, *inputs: str) -> str:
-        """The hash of this recipe over these inputs: what a checkpoint may be continued by."""
-        return sha256_bytes(canonical([self.to_json(), *inputs]))
+        """The hash of this recipe over these inputs: what a checkpoint may be continued by.
+
+        A field that a later version adds, and that changes nothing by itself, leaves the hash as it was.
+        """
+        return sha256_bytes(canonical([self.model_dump(mode="json", exclude_defaults=True), *inputs]))
 
     def reasons(self, examples: int) -> str:
         """Why these numbers, in one line."""

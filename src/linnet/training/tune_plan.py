@@ -9,11 +9,18 @@ from linnet.core.errors import InputError
 from linnet.training.recipe import Recipe, decoder_recipe
 
 METHODS = ("lora", "full")
+OTHERS = ("dpo", "kto", "orpo", "grpo")  # training.align_plan
 FULL_UP_TO = 50_000_000  # weights: below, every one of them is trained on any machine in the time of an adapter
 MOST_TOKENS = 2048
-LIMITS = {"lora_rank": (1, 1024), "lora_alpha": (1, 4096), "epochs": (1, 1000), "batch_size": (1, 4096)}
-EXTRAS = ("quantization", "use_dora", "neftune_alpha")
-FLAGS = {"lora_rank": "--rank", "lora_alpha": "--alpha", "epochs": "--epochs", "batch_size": "--batch"}
+LIMITS = {
+    "lora_rank": (1, 1024), "lora_alpha": (1, 4096), "epochs": (1, 1000), "batch_size": (1, 4096),
+    "part_tokens": (16, 1 << 20),
+}  # fmt: skip
+EXTRAS = ("quantization", "use_dora", "neftune_alpha", "gradient_checkpointing", "part_tokens")
+FLAGS = {
+    "lora_rank": "--rank", "lora_alpha": "--alpha", "epochs": "--epochs", "batch_size": "--batch",
+    "part_tokens": "--part-tokens",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +38,8 @@ class Chosen:
     quantization: str = ""
     use_dora: bool = False
     neftune_alpha: float = 0.0
+    gradient_checkpointing: bool = False
+    part_tokens: int = 0
 
     def fields(self) -> dict[str, Any]:
         """The fields of a recipe that were chosen."""
@@ -83,7 +92,7 @@ def _line(key: str, value: Any, reason: str) -> str:
 
 def _check(chosen: Chosen) -> None:
     if chosen.method and chosen.method not in METHODS:
-        raise InputError(f"No method is called {chosen.method!r}.", f"Known: {', '.join(METHODS)}.")
+        raise InputError(f"No method is called {chosen.method!r}.", f"Known: {', '.join(METHODS + OTHERS)}.")
     for name, (low, high) in LIMITS.items():
         value = getattr(chosen, name)
         if value and not low <= value <= high:

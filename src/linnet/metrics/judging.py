@@ -1,0 +1,399 @@
+"""Metrics by their names: from predictions and references to a value for each example, sums to draw, and intervals.
+
+Every metric leaves one short row of sums for each example and the name of a function of their sum. So a result that
+was kept can be drawn again, and paired with another, without the texts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from linnet.core.errors import DataError, InputError, did_you_mean
+from linnet.core.records import Interval, Record
+from linnet.metrics import extraction, text_overlap
+from linnet.metrics.bootstrap import PLAIN, Difference, Drawing, Statistic, bootstrap, of_sums, paired_bootstrap
+from linnet.metrics.extraction import read_answer
+from linnet.metrics.numeric import VERSION as NUMERIC_VERSION
+from linnet.metrics.numeric import gsm8k_match, numeric_match
+from linnet.metrics.power import detectable_mean, detectable_unpaired
+from linnet.metrics.scores import NO_PREDICTION, NO_REFERENCE, Score, Scores, collect, same_length, score_each
+from linnet.metrics.significance import share_interval
+
+Floats = NDArray[np.float64]
+Texts = Sequence[str | None]
+References = Sequence[Sequence[str]]
+ROUGES = text_overlap.ROUGES
+LABEL_METRICS = ("accuracy", "macro_f1")
+LIKELIHOOD_METRICS = ("perplexity", "bits_per_byte")
+# Less is better, and no share: not told in points.
+LOWER = frozenset(LIKELIHOOD_METRICS)
+HUNDREDS = ("bleu", "chrf")  # 0 to 100 already
+SLICE_EXAMPLES = 10  # with fewer a slice has no interval
+
+
+class Judgement(Record):
+    """One metric over a set. `rows` are what `statistic` sums; an example that is not counted has an empty row.
+
+    `values` is each example's own value, None where it has none; `problems` are by place in the set.
+    """
+
+    metric: str
+    version: str
+    statistic: str
+    rows: list[list[float]]
+    values: list[float | None]
+    problems: dict[int, str] = Field(default={})
+
+    @property
+    def counted(self) -> list[int]:
+        """The places that count."""
+        return [place for place, row in enumerate(self.rows) if row]
+
+    @property
+    def is_share(self) -> bool:
+        """Whether each example is right or wrong and nothing between."""
+        return self.statistic == "mean" and all(row[0] in (0.0, 1.0) for row in self.rows if row)
+
+
+class Slice(Record):
+    """The metric on a part of the examples. Without `low` and `high` there were too few for an interval."""
+
+    by: str
+    name: str
+    examples: int
+    value: float
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What some metrics need besides texts: a JSON schema, the labels, each example's own fields."""
+
+    schema: Any = None
+    labels: tuple[str, ...] = ()
+    examples: Sequence[Mapping[str, Any]] = field(default_factory=tuple)
+
+
+def points(metric: str, value: float) -> float:
+    """The value in points of a hundred, as it is told in words."""
+    return value if metric in (*HUNDREDS, *LIKELIHOOD_METRICS) else 100 * value
+
+
+def equal_answer(prediction: str, references: Sequence[str]) -> float:
+    """1 when the answer is one of the references: as JSON values where that is an object or a list, else as texts
+    after SQuAD's normalisation."""
+    return max((_equal(prediction, reference) for reference in references), default=0.0)
+
+
+def _equal(prediction: str, reference: str) -> float:
+    if reference.lstrip()[:1] in ("{", "["):
+        try:
+            wanted = read_answer(reference)
+        except DataError:
+            return extraction.exact_match(prediction, [reference])
+        try:
+            return float(_typed(read_answer(prediction)) == _typed(wanted))
+        except DataError:
+            return 0.0
+    return extraction.exact_match(prediction, [reference])
+
+
+def _typed(value: Any) -> Any:
+    """JSON values that are equal only when JSON says so: true is not 1."""
+    if isinstance(value, dict):
+        return {key: _typed(part) for key, part in value.items()}
+    if isinstance(value, list):
+        return [_typed(part) for part in value]
+    return (isinstance(value, bool), value)
+
+
+_TEXT: dict[str, tuple[str, Callable[[str, Sequence[str]], float]]] = {
+    "exact_match": (f"JSON values, else SQuAD texts; {extraction.VERSION}", equal_answer),
+    "token_f1": (f"SQuAD {extraction.VERSION}", extraction.token_f1),
+    "numeric_match": (NUMERIC_VERSION, numeric_match),
+    "gsm8k_match": (NUMERIC_VERSION, gsm8k_match),
+}
+NAMES = (*_TEXT, "field_f1", "schema_valid", "bleu", "chrf", *ROUGES, *LABEL_METRICS, *LIKELIHOOD_METRICS, "pass_at_1")
+
+
+def check_metric(name: str) -> str:
+    """The name, when there is such a metric or it is FILE.py. Raises InputError with the nearest."""
+    if name in NAMES or ".py" in name:
+        return name
+    raise InputError(
+        f"No metric is called {name!r}.{did_you_mean(name, list(NAMES))}", f"Known: {', '.join(NAMES)}, or FILE.py."
+    )
+
+
+def judge(metric: str, predictions: Texts, references: References, given: Given | None = None) -> Judgement:
+    """Judge every prediction by the metric of this name.
+
+    A missing prediction counts as 0, an example without references is not counted; both say so. Raises InputError for
+    an unknown metric or a schema that is missing, DataError when there is nothing to judge, ResourceMissing.
+    """
+    given = given or Given()
+    check_metric(metric)
+    same_length(predictions, references)
+    if metric in _TEXT:
+        version, score = _TEXT[metric]
+        return _of_scores(score_each((metric, version), score, predictions, references))
+    if ".py" in metric:
+        from linnet.metrics.user_metric import user_metric
+
+        return _of_scores(user_metric(metric, predictions, references, given.examples or None))
+    if metric == "field_f1":
+        return _fields(predictions, references)
+    if metric in LABEL_METRICS:
+        return _labels(metric, predictions, references, given.labels)
+    if metric == "schema_valid":
+        return _of_scores(_valid(predictions, given.schema))
+    if metric == "pass_at_1":
+        return _of_scores(_programs(predictions, given.examples))
+    if metric == "bleu":
+        return _bleu(predictions, references)
+    if metric == "chrf":
+        return _of_scores(text_overlap.chrf_each(predictions, references), "chrf")
+    if metric in ROUGES:
+        return _of_scores(text_overlap.rouge(predictions, references)[metric])
+    raise InputError(f"{metric} is measured on texts, not on answers.", "Give a text file with --data.")
+
+
+def _of_scores(scores: Scores, name: str = "") -> Judgement:
+    values = [one.value for one in scores.per_example]
+    return Judgement(
+        metric=name or scores.metric,
+        version=scores.version,
+        statistic="mean",
+        rows=[[] if value is None else [value] for value in values],
+        values=values,
+        problems=scores.problems,
+    )
+
+
+def _fields(predictions: Texts, references: References) -> Judgement:
+    """Of several true records the one that fits best is taken."""
+    rows: list[list[float]] = []
+    values: list[float | None] = []
+    problems: dict[int, str] = {}
+    for place, (text, wanted) in enumerate(zip(predictions, references, strict=True)):
+        if not wanted:
+            rows.append([])
+            values.append(None)
+            problems[place] = NO_REFERENCE
+            continue
+        try:
+            truths = [read_answer(one) for one in wanted]
+        except DataError as error:
+            rows.append([])
+            values.append(None)
+            problems[place] = f"a reference is no record: {error.message} Not counted"
+            continue
+        try:
+            answer = read_answer(text or "")
+        except DataError as error:
+            answer = None
+            problems[place] = NO_PREDICTION if text is None else error.message
+        found = [[float(x) for x in extraction.field_sums([answer], [truth])[0]] for truth in truths]
+        best = max(found, key=_record_f1)
+        rows.append(best)
+        values.append(_record_f1(best))
+    version = f"micro {extraction.VERSION}"
+    return Judgement(
+        metric="field_f1", version=version, statistic="micro_f1", rows=rows, values=values, problems=problems
+    )
+
+
+def _record_f1(row: Sequence[float]) -> float:
+    return 2 * row[0] / (row[1] + row[2]) if row[1] + row[2] else 1.0
+
+
+def _labels(metric: str, predictions: Texts, references: References, labels: Sequence[str]) -> Judgement:
+    known = list(labels) or sorted({wanted[0].strip() for wanted in references if wanted})
+    place = {label: index for index, label in enumerate(known)}
+    rows: list[list[float]] = []
+    values: list[float | None] = []
+    problems: dict[int, str] = {}
+    for index, (text, wanted) in enumerate(zip(predictions, references, strict=True)):
+        truth = place.get(wanted[0].strip()) if wanted else None
+        if truth is None:
+            rows.append([])
+            values.append(None)
+            problems[index] = NO_REFERENCE if not wanted else f"its label {wanted[0][:80]!r} is not one of the labels"
+            continue
+        answer = place.get((text or "").strip(), -1)
+        if answer < 0:
+            problems[index] = NO_PREDICTION if text is None else "the answer is none of the labels: counted as wrong"
+        right = float(answer == truth)
+        rows.append([right] if metric == "accuracy" else [float(truth), float(answer)])
+        values.append(right)
+    statistic = "mean" if metric == "accuracy" else "macro_f1"
+    return Judgement(metric=metric, version="1", statistic=statistic, rows=rows, values=values, problems=problems)
+
+
+def _valid(predictions: Texts, schema: Any) -> Scores:
+    if schema is None:
+        raise InputError("schema_valid needs a schema.", "Name it with --schema FILE.")
+    found, problems = [], extraction.schema_checker(schema)
+    for text in predictions:
+        try:
+            wrong = problems(read_answer(text or ""))
+        except DataError as error:
+            wrong = [NO_PREDICTION if text is None else error.message]
+        found.append(Score(value=float(not wrong), problem="; ".join(wrong)[:300]))
+    return collect("schema_valid", extraction.VERSION, found)
+
+
+def _programs(predictions: Texts, examples: Sequence[Mapping[str, Any]]) -> Scores:
+    from linnet.metrics.pass_at_k import VERSION, Problem, code_of, judge_code
+
+    problems = []
+    for place, row in enumerate(examples):
+        if not isinstance(row.get("test"), str):
+            raise DataError("pass_at_1 needs a column test with the unit tests.", "See docs/guide/evaluate.md.")
+        named = {key: str(row.get(key) or "") for key in ("prompt", "entry_point")}
+        problems.append(Problem(name=str(place), test=row["test"], **named))
+    answers = [[None if text is None else code_of(text)] for text in predictions]
+    report = judge_code(problems, answers)
+    found = []
+    for place in range(len(problems)):
+        ended = report.samples[str(place)][0]
+        passed = ended.outcome == "passed"
+        found.append(Score(value=float(passed), problem="" if passed else f"{ended.outcome}: {ended.reason}"[:300]))
+    return collect("pass_at_1", VERSION, found)
+
+
+def _bleu(predictions: Texts, references: References) -> Judgement:
+    whole = text_overlap.bleu(predictions, references)
+    sums = text_overlap.bleu_sums(predictions, references)
+    rows = [
+        [] if whole.problems.get(place) == NO_REFERENCE else list(map(float, row)) for place, row in enumerate(sums)
+    ]
+    values = [float(one) for one in text_overlap.bleu_of_sums(sums)]
+    kept = [value if row else None for value, row in zip(values, rows, strict=True)]
+    return Judgement(
+        metric="bleu", version=whole.signature, statistic="bleu", rows=rows, values=kept, problems=whole.problems
+    )
+
+
+def _macro_f1(rows: Floats) -> Statistic:
+    """Over the classes that are true or answered in a resample; no label at all is no class of its own."""
+    true, answered = rows[:, 0].astype(int), rows[:, 1].astype(int)
+    k = int(rows.max()) + 1
+    one_hot = np.vstack([np.eye(k), np.zeros(k)])  # the last row, -1, is no label
+    truth, answer = one_hot[true], one_hot[answered]
+    sums = np.stack([truth * (true == answered)[:, None], answer, truth], axis=1)
+
+    def f1(total: Floats) -> Floats:
+        hits, both = total[:, 0], total[:, 1] + total[:, 2]
+        each = np.divide(2 * hits, both, out=np.zeros_like(hits), where=both > 0)
+        return np.asarray(each.sum(1) / np.maximum((both > 0).sum(1), 1), dtype=np.float64)
+
+    return of_sums(sums, f1)
+
+
+def _ratio(total: Floats) -> Floats:
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.asarray(total[:, 0] / total[:, 1], dtype=np.float64)
+
+
+def _micro_f1(total: Floats) -> Floats:
+    under = total[:, 1] + total[:, 2]
+    return np.asarray(np.divide(2 * total[:, 0], under, out=np.ones_like(under), where=under > 0), dtype=np.float64)
+
+
+def statistic_of(name: str, rows: Sequence[Sequence[float]]) -> Statistic:
+    """The metric as a function of how often each of these examples is drawn. Raises InputError for an unknown name."""
+    table = np.array(rows, dtype=np.float64)
+    if name == "mean":
+        return of_sums(np.column_stack([table[:, 0], np.ones(len(table))]), _ratio)
+    if name == "macro_f1":
+        return _macro_f1(table)
+    functions = {"ratio": _ratio, "micro_f1": _micro_f1, "bleu": text_overlap.bleu_of_sums}
+    if name == "perplexity":
+        return of_sums(table, lambda total: np.exp(_ratio(total)))
+    if name not in functions:
+        raise InputError(f"{name!r} is no statistic of this version.", "Evaluate again.")
+    return of_sums(table, functions[name])
+
+
+def interval(found: Judgement, drawing: Drawing = PLAIN, places: Sequence[int] | None = None) -> Interval:
+    """The metric with its 95 % interval, over all that count or over `places` among them: Wilson's for a share of
+    right answers, else bootstrap.
+
+    `drawing.groups` is one label for each example of the set. Raises DataError when nothing counts.
+    """
+    chosen = [place for place in (found.counted if places is None else places) if found.rows[place]]
+    if not chosen:
+        raise DataError(f"No example could be judged by {found.metric}.", _first_problem(found))
+    if found.is_share and drawing.groups is None:
+        return share_interval(int(sum(found.rows[p][0] for p in chosen)), len(chosen))
+    made = bootstrap(statistic_of(found.statistic, [found.rows[p] for p in chosen]), len(chosen), _of(drawing, chosen))
+    return Interval(value=made.value, low=made.low, high=made.high)
+
+
+def _of(drawing: Drawing, places: Sequence[int]) -> Drawing:
+    groups = None if drawing.groups is None else [drawing.groups[place] for place in places]
+    return Drawing(drawing.seed, drawing.resamples, drawing.level, drawing.method, groups)
+
+
+def _first_problem(found: Judgement) -> str:
+    return f"The first says: {next(iter(found.problems.values()))}." if found.problems else ""
+
+
+def difference(first: Judgement, second: Judgement, drawing: Drawing = PLAIN) -> tuple[Difference, list[int]]:
+    """first - second on the examples that both count, paired, and which those are. Raises DataError without any."""
+    both = [place for place in first.counted if second.rows[place]]
+    if not both:
+        raise DataError("No example counts in both evaluations.", _first_problem(first) or _first_problem(second))
+    one, two = (statistic_of(each.statistic, [each.rows[p] for p in both]) for each in (first, second))
+    return paired_bootstrap(one, two, len(both), _of(drawing, both)), both
+
+
+def detectable(found: Judgement, measured: Interval) -> str:
+    """What a comparison on so many examples would not see, in one sentence; empty for likelihoods."""
+    count = len(found.counted)
+    if found.metric in LOWER:
+        return ""
+    if found.is_share:
+        return detectable_unpaired(count, measured.value).sentence
+    scale = 100 if found.metric in HUNDREDS else 1
+    deviation = (measured.high - measured.low) / scale / (2 * 1.959964) * count**0.5
+    return detectable_mean(count, 2**0.5 * deviation).sentence
+
+
+def slices(found: Judgement, by: Mapping[str, Sequence[str]], most: int = 50) -> list[Slice]:
+    """The metric on each value of each of `by`, which gives one name an example; an empty one is in no slice."""
+    made: list[Slice] = []
+    for what, names in by.items():
+        places: dict[str, list[int]] = {}
+        for place in found.counted:
+            if names[place]:
+                places.setdefault(names[place], []).append(place)
+        largest = sorted(places, key=lambda one, of=places: (-len(of[one]), one))[:most]  # type: ignore[misc]
+        made += [_slice(found, what, name, places[name]) for name in largest]
+    return made
+
+
+def _slice(found: Judgement, what: str, name: str, places: list[int]) -> Slice:
+    if len(places) >= SLICE_EXAMPLES:
+        one = interval(found, Drawing(resamples=500), places)
+        return Slice(by=what, name=name, examples=len(places), value=one.value, low=one.low, high=one.high)
+    value = float(statistic_of(found.statistic, [found.rows[p] for p in places])(np.ones((1, len(places))))[0])
+    return Slice(by=what, name=name, examples=len(places), value=value)
+
+
+def length_names(lengths: Sequence[int]) -> list[str]:
+    """Each example's third by length, in words with its bounds."""
+    order = sorted(lengths)
+    low, high = order[len(order) // 3], order[2 * len(order) // 3]
+    if low == high or len(order) < 6:
+        return [""] * len(lengths)
+    words = {0: f"up to {low} characters", 1: f"{low + 1} to {high} characters", 2: f"over {high} characters"}
+    return [words[(one > low) + (one > high)] for one in lengths]

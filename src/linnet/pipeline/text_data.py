@@ -1,0 +1,178 @@
+"""The examples of a task that writes text: checked, without repetitions and leaks, split, and kept in the store.
+
+train.jsonl and validation.jsonl are chats that `tune` reads; <split>.questions.jsonl are what is asked. Whole groups,
+and rows that ask the same, stay on one side. Knows no model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from linnet.core.errors import DataError
+from linnet.core.events import Event, OnEvent, silent
+from linnet.core.files import canonical, sha256_file, write_bytes, write_json
+from linnet.core.store import Step, Store
+from linnet.core.task import Task
+from linnet.engines.asking import enforceable
+from linnet.metrics.extraction import read_answer, schema_checker
+from linnet.pipeline.evaluate import read_schema
+from linnet.text.conversations import named
+from linnet.text.normalize import normalize
+from linnet.text.questions import Asking, Question, read_questions, turns_of
+from linnet.text.splits import rank
+from linnet.version import code_version
+
+SPLITS = ("train", "validation", "test")
+TEST_SHARE, VALIDATION_SHARE, VALIDATION_MOST = 0.2, 0.1, 200
+FEWEST = 4
+
+
+def task_schema(task: Task) -> Any:
+    """The JSON schema of an extract task, or None. Raises NotFound, DataError."""
+    return read_schema(task.data_path(task.task.answer_schema)) if task.task.answer_schema else None
+
+
+def prepare_texts(store: Store, task: Task, on_event: OnEvent = silent) -> Step:
+    """Read, check and split what `[data]` names; reused while files and task stay the same.
+
+    The result holds counts and warnings. Raises NotFound, or DataError for an answer that breaks the schema, rows of
+    the test in the training file (unless leakage = "drop"), and too few rows.
+    """
+    data, part, schema = task.data, task.task, task_schema(task)
+    asking = Asking(input=part.input, output=part.output, group=data.group or "")
+    paths = {"train": task.data_path(data.train)} | ({"test": task.data_path(data.test)} if data.test else {})
+    inputs = {
+        "files": {role: sha256_file(path) for role, path in paths.items()},
+        "task": [part.kind, part.input, part.output, part.instruction, schema],
+        "data": [data.group, data.leakage, data.seed],
+        "code": code_version("pipeline"),
+    }
+
+    def work(folder: Path) -> dict[str, Any]:
+        notes = _schema_notes(schema)
+        rows = {role: read_questions(path, asking) for role, path in paths.items()}
+        for role, path in paths.items():
+            _check(rows[role], schema, path.name)
+        report, splits = _split(rows["train"], rows.get("test"), data.leakage, data.seed)
+        report["warnings"] += notes
+        for name, chosen in splits.items():
+            told = [one.model_copy(update={"turns": tuple(turns_of(one, part.instruction))}) for one in chosen]
+            _write(folder / f"{name}.questions.jsonl", [one.to_json() for one in told])
+            if name != "test":
+                _write(folder / f"{name}.jsonl", [_chat(one) for one in told])
+        write_json(folder / "report.json", report)
+        for warning in report["warnings"]:
+            on_event(Event("warning", "prepare", warning))
+        return {"counts": report["counts"], "warnings": report["warnings"]}
+
+    return store.step("prepare", inputs, work, on_event, label=f"prepare {data.train}")
+
+
+def _schema_notes(schema: Any) -> list[str]:
+    """What of the schema cannot be enforced. Raises InputError now for what would stop the first question."""
+    dropped = [] if schema is None else enforceable(schema)[1]
+    return [f"Not enforced while writing, but checked: {', '.join(dropped)}."] if dropped else []
+
+
+def read_split(step: Step, split: str) -> list[Question]:
+    """The questions of one split of a finished step."""
+    lines = (step.folder / f"{split}.questions.jsonl").read_bytes().splitlines()
+    return [Question.model_validate_json(line) for line in lines]
+
+
+def _write(path: Path, rows: Sequence[dict[str, Any]]) -> None:
+    write_bytes(path, b"".join(canonical(row) + b"\n" for row in rows))
+
+
+def _chat(question: Question) -> dict[str, Any]:
+    turns = [turn.message() for turn in question.turns]
+    return {"messages": [*turns, {"role": "assistant", "content": question.references[0]}]}
+
+
+def _check(rows: Sequence[Question], schema: Any, name: str) -> None:
+    """Raise DataError for rows without an answer, or with one that the schema does not allow."""
+    if empty := [one.row for one in rows if not one.references or not one.references[0].strip()]:
+        raise DataError(f"{name}: {named(empty)} no answer.", "Remove them, or fill them.")
+    if schema is None:
+        return
+    problems = schema_checker(schema)
+    for one in rows:
+        for reference in one.references:
+            try:
+                wrong = problems(read_answer(reference))
+            except DataError as error:
+                wrong = [error.message]
+            if wrong:
+                raise DataError(f"{name}, row {one.row}: its answer breaks the schema: {wrong[0][:200]}",
+                                "Correct the row, or the schema.")  # fmt: skip
+
+
+def _unit(question: Question) -> str:
+    """What stays on one side of a split."""
+    return f"group:{question.group}" if question.group else f"text:{normalize(question.asked)}"
+
+
+def _hold(rows: Sequence[Question], wanted: int, salt: str) -> tuple[list[Question], list[Question]]:
+    """(rest, held): whole units in the order of their rank until `wanted` rows are held; at least one unit each."""
+    units: dict[str, int] = {}
+    for one in rows:
+        units[_unit(one)] = units.get(_unit(one), 0) + 1
+    held: set[str] = set()
+    taken = 0
+    for unit in sorted(units, key=lambda name: rank(salt, name)):
+        if taken >= wanted or len(held) == len(units) - 1:
+            break
+        if taken + units[unit] <= wanted or not held:
+            held.add(unit)
+            taken += units[unit]
+    return [one for one in rows if _unit(one) not in held], [one for one in rows if _unit(one) in held]
+
+
+def _split(
+    train: list[Question], test: list[Question] | None, leakage: str, seed: int
+) -> tuple[dict[str, Any], dict[str, list[Question]]]:
+    warnings: list[str] = []
+    seen: dict[str, Question] = {}
+    for one in train:
+        seen.setdefault(canonical(one.identity()).decode(), one)
+    kept = list(seen.values())
+    if len(kept) < len(train):
+        warnings.append(f"{len(train) - len(kept):,} rows that repeat another were left out.")
+    leaked: list[Question] = []
+    if test is not None:
+        asked = {normalize(one.asked) for one in test}
+        leaked = [one for one in kept if normalize(one.asked) in asked]
+        if leaked and leakage == "refuse":
+            raise DataError(
+                f"{named([one.row for one in leaked])} a question that is in the test too.",
+                'Remove them from the training file, or set [data] leakage = "drop".',
+            )
+        kept = [one for one in kept if normalize(one.asked) not in asked]
+        if leaked:
+            warnings.append(
+                f'{len(leaked):,} training rows ask what the test asks and were left out (leakage = "drop").'
+            )
+    answers: dict[str, set[str]] = {}
+    for one in kept:
+        answers.setdefault(normalize(one.asked), set()).add(one.references[0].strip())
+    if twice := sum(len(found) > 1 for found in answers.values()):
+        warnings.append(f"{twice:,} questions have different answers in different rows.")
+    if len(answers) < FEWEST:
+        raise DataError(f"There are {len(answers)} different questions; at least {FEWEST} are needed.", "Add rows.")
+    splits: dict[str, list[Question]] = {}
+    if test is None:
+        kept, splits["test"] = _hold(kept, max(1, round(len(kept) * TEST_SHARE)), f"{seed}\ntest")
+    else:
+        splits["test"] = test
+    wanted = min(VALIDATION_MOST, max(1, round(len(kept) * VALIDATION_SHARE)))
+    splits["train"], splits["validation"] = _hold(kept, wanted, f"{seed}\nvalidation")
+    report = {
+        "counts": {name: len(splits[name]) for name in SPLITS}
+        | {"read": len(train), "removed": len(train) - len(seen)},
+        "leaked": len(leaked),
+        "test_is": "given" if test is not None else "split",
+        "warnings": warnings,
+    }
+    return report, splits

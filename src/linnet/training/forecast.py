@@ -1,0 +1,166 @@
+"""What a training of a decoder will take: memory, disk and seconds, from the sizes of the model and of the rows.
+
+A forecast before the first step, from formulas on shapes; the rehearsal replaces it by what it measured. Opens no
+weights. Numbers of bytes are of fp32 unless said otherwise.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from linnet.core.records import Record
+from linnet.training.recipe import Recipe
+
+RUNTIME_BYTES = 450 << 20  # Python with torch, transformers and PEFT, before any model
+LOGITS_BYTES = 4 * (64 << 20)  # a chunk of logits, its fp32 copy, its probabilities and its gradient
+PART_TOKENS = 1024  # the usual part: training.answers
+ADAM, AVERAGES, GRADIENT = 8, 12, 4  # bytes a trained number: two moments; average, best and a copy; gradient
+NF4_BYTES, INT8_BYTES = 0.55, 1.05  # bytes a weight with its scales
+SHARE_OF_PEAK = 0.4  # what a training step reaches of the speed of one large matrix product
+SLOWER = {"none": 1.0, "nf4": 3.0, "int8": 3.0}  # weights are unpacked at every use
+TILE, TRIALS = 768, 3
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """The numbers of a decoder that decide what its training takes. `parameters` counts all weights."""
+
+    parameters: int
+    layers: int
+    width: int
+    inner: int
+    cache_width: int
+    vocabulary: int
+
+    @property
+    def linear(self) -> int:
+        """Weights of the linear layers: what an adapter is put on, and what is quantised."""
+        attention = 2 * self.width * self.width + 2 * self.width * self.cache_width
+        return self.layers * (attention + 3 * self.width * self.inner)
+
+    def adapter(self, rank: int) -> int:
+        """Numbers of a LoRA of this rank on every linear layer."""
+        attention = 4 * self.width + 2 * (self.width + self.cache_width)
+        return self.layers * rank * (attention + 3 * (self.width + self.inner))
+
+
+class Forecast(Record):
+    """`memory_bytes` is the most that is held at once, `disk_bytes` what must be free, `seconds` the whole training."""
+
+    memory_bytes: int
+    disk_bytes: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """The rows of a training in numbers: tokens of all rows, of the held-out ones, and of the longest row."""
+
+    tokens: int
+    held_tokens: int
+    longest: int
+
+
+def shape_of(report: dict[str, Any]) -> Shape:
+    """From the report of a checked model. Sizes that it does not state are guessed from the others."""
+    sizes = report.get("hyper_parameters") or {}
+    parameters = int(report.get("parameters") or 0)
+    width = int(sizes.get("embedding_length") or 512)
+    heads = int(sizes.get("head_count") or 1)
+    return Shape(
+        parameters=parameters,
+        layers=int(sizes.get("block_count") or 1),
+        width=width,
+        inner=int(sizes.get("feed_forward_length") or 4 * width),
+        cache_width=width * int(sizes.get("head_count_kv") or heads) // heads,
+        vocabulary=int(sizes.get("vocabulary_size") or 32000),
+    )
+
+
+def work_of(train: Sequence[int], held: Sequence[int]) -> Work:
+    """From the lengths of rows in tokens."""
+    return Work(sum(train), sum(held), max((*train, *held), default=1))
+
+
+def memory_bytes(shape: Shape, recipe: Recipe, longest: int) -> int:
+    """The most memory at once: weights, what is trained with its moments and averages, and one part of a batch."""
+    rest = max(shape.parameters - shape.linear, 0)
+    held = {"none": 4.0, "nf4": NF4_BYTES, "int8": INT8_BYTES}[recipe.quantization]
+    weights = held * shape.linear + (4 if recipe.quantization == "none" else 2) * rest
+    is_full = recipe.method != "lora"
+    trained = shape.parameters if is_full else shape.adapter(recipe.lora_rank)
+    states = trained * (ADAM + AVERAGES + GRADIENT + (0 if is_full else 4))
+    tokens = max(recipe.part_tokens or PART_TOKENS, longest)
+    size = 4 if recipe.quantization == "none" else 2
+    layer = tokens * size * (10 * shape.width + 4 * shape.cache_width + 5 * shape.inner)
+    kept = shape.layers * tokens * size * shape.width + 2 * layer if recipe.gradient_checkpointing else (
+        shape.layers * layer
+    )  # fmt: skip
+    logits = min(LOGITS_BYTES, 16 * tokens * shape.vocabulary)
+    # A quantised base is read in its own precision first, layer by layer.
+    unpacked = 2 * 4 * shape.width * shape.inner if recipe.quantization != "none" else 0
+    return int(RUNTIME_BYTES + weights + states + kept + logits + unpacked)
+
+
+def disk_bytes(shape: Shape, recipe: Recipe, stored_bytes: int) -> int:
+    """Room on the disk: two checkpoints of weights, average, best ones and moments, and the model; less of an adapter.
+    `stored_bytes` are the base's weight files."""
+    return stored_bytes // 5 if recipe.method == "lora" else 2 * 5 * 4 * shape.parameters + stored_bytes
+
+
+def merge_bytes(shape: Shape) -> int:
+    """The most memory at once of a merge: the base in fp32 beside the result in its own precision."""
+    return RUNTIME_BYTES + 7 * shape.parameters
+
+
+def seconds(shape: Shape, recipe: Recipe, work: Work, speed: float) -> float:
+    """All epochs with their validation. `speed` is of a matrix product, in operations per second.
+
+    Operations per weight and token are 2 forward and 4 backward (Kaplan et al. 2020); an adapter needs 2 of the 4.
+    """
+    backward = 4 if recipe.method != "lora" else 2
+    if recipe.gradient_checkpointing:
+        backward += 2
+    operations = recipe.epochs * shape.linear * ((2 + backward) * work.tokens + 2 * work.held_tokens)
+    return SLOWER[recipe.quantization] * operations / (SHARE_OF_PEAK * speed)
+
+
+def matrix_speed() -> float:
+    """Operations per second of a matrix product on this process's threads, the best of three."""
+    import torch
+
+    one, best = torch.ones(TILE, TILE), float("inf")
+    for _ in range(TRIALS):
+        started = time.perf_counter()
+        one @ one
+        best = min(best, time.perf_counter() - started)
+    return float(2 * TILE**3 / best)
+
+
+def what_fits(shape: Shape, recipe: Recipe, longest: int, free_bytes: int, factor: float = 1.0) -> list[str]:
+    """The settings with which the forecast is below `free_bytes`, each as flags, the least change first.
+
+    `factor` is what the forecast was off by on this machine.
+    """
+    lora = {"method": "lora"} if recipe.method != "lora" else {}
+    changes: list[tuple[str, dict[str, Any]]] = [
+        ("--part-tokens 256", {"part_tokens": 256}),
+        ("--checkpointing", {"gradient_checkpointing": True}),
+        ("--checkpointing --part-tokens 256", {"gradient_checkpointing": True, "part_tokens": 256}),
+    ]
+    if lora:
+        changes.append(("--method lora", lora))
+    if recipe.quantization != "nf4":
+        changes += [
+            ("--quantize nf4", {**lora, "quantization": "nf4"}),
+            ("--quantize nf4 --checkpointing", {**lora, "quantization": "nf4", "gradient_checkpointing": True}),
+        ]
+    found = []
+    for flags, change in changes:
+        changed = recipe.model_copy(update=change)
+        if changed != recipe and factor * memory_bytes(shape, changed, longest) <= free_bytes:
+            found.append(flags)
+    return found
