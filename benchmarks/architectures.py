@@ -218,8 +218,8 @@ def difference(folder: Path, gguf: Path) -> float:
     """How far the engine's logits are from those of transformers, relative to these."""
     import numpy as np
 
-    from linnet.engines.reference_main import logits
-    from linnet.engines.scoring import Scorer
+    from linnet.engines.conversion.reference_main import logits
+    from linnet.engines.scoring.scorer import Scorer
 
     with Scorer(gguf, context=256) as scorer:
         ids = [1, *(i for text in TEXTS for i in scorer.tokenize(text, bos=False))][:200]
@@ -253,8 +253,8 @@ def page(rows: Sequence[Row]) -> str:
     """docs/architectures.md."""
     import transformers
 
-    from linnet.engines.convert import CARRIER
-    from linnet.engines.llama_c import EXPECTED
+    from linnet.engines.conversion.convert import CARRIER
+    from linnet.engines.scoring.llama_c import EXPECTED
 
     versions = f"transformers {transformers.__version__}, {CARRIER} {metadata.version(CARRIER)}, xllamacpp {EXPECTED}"
     right, passed = sum(row.is_right for row in rows), sum(row.passed for row in rows)
@@ -305,7 +305,7 @@ def main() -> None:
     import torch
     import transformers
 
-    from linnet.engines import convert
+    from linnet.engines.conversion import convert
 
     torch.set_num_threads(1)
     transformers.logging.set_verbosity_error()

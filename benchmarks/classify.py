@@ -68,9 +68,9 @@ def base_model() -> Model:
 def train_ours(name: str, examples: list[Example], held: list[Example], method: str, **changes: Any) -> dict[str, Any]:
     """Train, export fp32 and int8 to OUT/<name>, and score the test set with the engine that serves."""
     from linnet.core.files import write_json
-    from linnet.engines import torch_encoder
-    from linnet.engines.onnx import OnnxClassifier
-    from linnet.engines.onnx_tools import quantize_int8
+    from linnet.engines.onnx_runtime.onnx import OnnxClassifier
+    from linnet.engines.onnx_runtime.onnx_tools import quantize_int8
+    from linnet.engines.pytorch import torch_encoder
     from linnet.training.classify import encode, train_classifier
     from linnet.training.recipe import default_recipe
 
@@ -188,7 +188,7 @@ def inference() -> None:
     import torch
     from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipeline
 
-    from linnet.engines.onnx import OnnxClassifier
+    from linnet.engines.onnx_runtime.onnx import OnnxClassifier
 
     texts = [e.text for e in rows("test")][:1024]
     path = base_model().path

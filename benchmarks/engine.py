@@ -24,10 +24,10 @@ import numpy as np
 from benchmarks import random_llama
 from benchmarks.classify import keep
 from benchmarks.random_llama import Shape
-from linnet.engines.generation import GREEDY, GenerateRequest, Generation
-from linnet.engines.llama import LlamaEngine
-from linnet.engines.load_plan import LoadOptions, plan_load
-from linnet.engines.native import WHEEL, Choice, choose_engine
+from linnet.engines.llama.engine import LlamaEngine
+from linnet.engines.llama.load_plan import LoadOptions, plan_load
+from linnet.engines.native.choice import WHEEL, Choice, choose_engine
+from linnet.engines.requests.generation import GREEDY, GenerateRequest, Generation
 
 OUT = Path(os.environ.get("LINNET_BENCH", ".bench"))
 TEXTS = ["a model of random weights says nothing that was worth training a tokenizer on"]
@@ -76,10 +76,11 @@ def measure(name: str, chosen: Choice) -> None:
     prefill: Rates = {label: [] for label in engines}
     decode: Rates = {label: [] for label in engines}
     try:
-        for engine in engines.values():
-            ours(engine, prompt, new, 0)  # to load and to warm up
         for number in range(1, rounds + 1):
-            found = {label: ours(engine, prompt, new, number) for label, engine in engines.items()}
+            found = {}
+            for label, engine in engines.items():
+                ours(engine, prompt, 2, 100 + number)  # as llama-bench warms up before each run
+                found[label] = ours(engine, prompt, new, number)
             if chosen.kind != "wheel" and bench.is_file():
                 found["llama-bench"] = peer(bench, engines["native"], prompt, new)
             for label, (read, written) in found.items():

@@ -27,10 +27,10 @@ import numpy as np
 
 from benchmarks import random_llama
 from benchmarks.classify import keep
-from linnet.engines.generation import GREEDY, GenerateRequest, Generation, Piece
-from linnet.engines.llama import LlamaEngine
-from linnet.engines.load_plan import LoadOptions, plan_load
-from linnet.engines.scoring import Scorer
+from linnet.engines.llama.engine import LlamaEngine
+from linnet.engines.llama.load_plan import LoadOptions, plan_load
+from linnet.engines.requests.generation import GREEDY, GenerateRequest, Generation, Piece
+from linnet.engines.scoring.scorer import Scorer
 
 OUT = Path(os.environ.get("LINNET_BENCH", ".bench"))
 PEERS = Path(os.environ.get("LINNET_PEERS", ""))

@@ -18,9 +18,9 @@ from pathlib import Path
 
 from linnet.core.files import sha256_file
 from linnet.core.task import read_task
-from linnet.engines.asking import SLOTS, Decoding, Prompting, Source, ask_engine, messages_of, open_engine
-from linnet.engines.label_scoring import LabelScorer
-from linnet.engines.scoring import Scorer
+from linnet.engines.requests.asking import SLOTS, Decoding, Prompting, Source, ask_engine, messages_of, open_engine
+from linnet.engines.scoring.label_scoring import LabelScorer
+from linnet.engines.scoring.scorer import Scorer
 from linnet.formats.builtin import our_model
 from linnet.stages.answer import LABEL_BATCH, ask_all
 from linnet.text.questions import Asking, Question, read_questions, turns_of

@@ -22,11 +22,11 @@ import numpy as np
 from benchmarks import random_llama
 from benchmarks.classify import keep
 from linnet.core.store import Store
-from linnet.engines.importance import own_text
-from linnet.engines.llama_context import Model
-from linnet.engines.quantize_file import Wish, from_gguf
-from linnet.engines.quantize_guided import Target
-from linnet.engines.scoring import Scorer
+from linnet.engines.quantization.importance import own_text
+from linnet.engines.quantization.quantize_file import Wish, from_gguf
+from linnet.engines.quantization.quantize_guided import Target
+from linnet.engines.scoring.llama_context import Model
+from linnet.engines.scoring.scorer import Scorer
 from linnet.formats.gguf import read_gguf
 from linnet.stages.convert import Options, convert
 

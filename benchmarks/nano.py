@@ -18,9 +18,9 @@ from pathlib import Path
 from benchmarks import random_llama
 from benchmarks.classify import keep
 from benchmarks.scoring import OUT
-from linnet.engines.generation import GREEDY, GenerateRequest, Generation
-from linnet.engines.llama import LlamaEngine, open_llama
-from linnet.engines.load_plan import LoadOptions
+from linnet.engines.llama.engine import LlamaEngine, open_llama
+from linnet.engines.llama.load_plan import LoadOptions
+from linnet.engines.requests.generation import GREEDY, GenerateRequest, Generation
 
 ROOT = Path(__file__).parents[1]
 NANO = ROOT / "src" / "linnet" / "builtin" / "nano" / "model-Q8_0.gguf"

@@ -26,13 +26,13 @@ from benchmarks import random_llama
 from benchmarks.quantize import measured
 from benchmarks.random_llama import Shape
 from linnet.core.store import Store
-from linnet.engines import quantize_cost
-from linnet.engines.generation import GREEDY, GenerateRequest, Generation
-from linnet.engines.llama import LlamaEngine
-from linnet.engines.load_plan import MIB, LoadOptions, plan_load, read_shape
-from linnet.engines.machine_speed import MachineSpeed, machine_speed
-from linnet.engines.native import choose_engine
-from linnet.engines.speed_plan import predict_speed
+from linnet.engines.llama.engine import LlamaEngine
+from linnet.engines.llama.load_plan import MIB, LoadOptions, plan_load, read_shape
+from linnet.engines.native.choice import choose_engine
+from linnet.engines.planning.machine_speed import MachineSpeed, machine_speed
+from linnet.engines.planning.speed_plan import predict_speed
+from linnet.engines.quantization import quantize_cost
+from linnet.engines.requests.generation import GREEDY, GenerateRequest, Generation
 from linnet.training import forecast
 from linnet.training.recipe import Recipe
 

@@ -24,7 +24,7 @@ ROUNDS = int(os.environ.get("LINNET_BENCH_ROUNDS", "3"))
 LAYERS, WIDTH, INNER, KV, VOCABULARY = int(os.environ.get("LINNET_BENCH_LAYERS", "16")), 2048, 8192, 512, 32000
 TYPES = ("Q4_K_M", "Q8_0")
 OURS = (
-    "import sys; from pathlib import Path; from linnet.engines.quantize_file import Wish, from_gguf; "
+    "import sys; from pathlib import Path; from linnet.engines.quantization.quantize_file import Wish, from_gguf; "
     "from_gguf(Path(sys.argv[1]), Path(sys.argv[2]), Wish(sys.argv[3], threads=int(sys.argv[4])))"
 )
 

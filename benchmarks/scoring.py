@@ -24,7 +24,7 @@ import numpy as np
 
 from benchmarks import random_llama
 from benchmarks.classify import keep
-from linnet.engines.scoring import Scorer
+from linnet.engines.scoring.scorer import Scorer
 
 OUT = Path(os.environ.get("LINNET_BENCH", ".bench"))
 EXAMPLES = Path(__file__).parents[1] / "examples" / "support" / "train.csv"

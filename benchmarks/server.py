@@ -38,9 +38,9 @@ from benchmarks import random_llama
 from benchmarks.classify import keep
 from benchmarks.random_llama import Shape
 from linnet.core.settings import threads
-from linnet.engines.llama import LlamaEngine
-from linnet.engines.load_plan import LoadOptions, plan_load
-from linnet.engines.native import Choice, choose_engine
+from linnet.engines.llama.engine import LlamaEngine
+from linnet.engines.llama.load_plan import LoadOptions, plan_load
+from linnet.engines.native.choice import Choice, choose_engine
 
 OUT = Path(os.environ.get("LINNET_BENCH", ".bench"))
 TEXTS = ["a model of random weights says nothing that was worth training a tokenizer on"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from linnet.core.history import machine_id
-from linnet.engines.machine_speed import MachineSpeed
+from linnet.engines.planning.machine_speed import MachineSpeed
 
 SPEED = MachineSpeed(
     key="0" * 20,

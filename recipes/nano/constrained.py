@@ -16,10 +16,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from linnet.engines.convert import hf_to_gguf
-from linnet.engines.generation import GREEDY, GenerateRequest, Generation, Message
-from linnet.engines.llama import LlamaEngine, open_llama
-from linnet.engines.load_plan import LoadOptions
+from linnet.engines.conversion.convert import hf_to_gguf
+from linnet.engines.llama.engine import LlamaEngine, open_llama
+from linnet.engines.llama.load_plan import LoadOptions
+from linnet.engines.requests.generation import GREEDY, GenerateRequest, Generation, Message
 from linnet.text.conversations import Chat, Columns, read_chats
 from recipes.nano.finetune import instruction, judged
 

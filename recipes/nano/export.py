@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from linnet.core.files import read_json, sha256_file, write_json
-from linnet.engines.convert import hf_to_gguf
+from linnet.engines.conversion.convert import hf_to_gguf
 from linnet.formats.builtin import GGUF, SUMS
 from linnet.training import checkpoints
 from recipes.nano.shape import SHAPES, Shape, recipe_id

@@ -9,7 +9,8 @@ import pytest
 from typer.testing import CliRunner
 
 from linnet.cli.app import app
-from linnet.engines import load_plan, machine_speed
+from linnet.engines.llama import load_plan
+from linnet.engines.planning import machine_speed
 from tests.gguf_files import stories
 from tests.speeds import SPEED
 

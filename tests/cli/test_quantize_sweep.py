@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from linnet.cli import main
-from linnet.engines.quantize_file import Wish, from_gguf
+from linnet.engines.quantization.quantize_file import Wish, from_gguf
 from tests.gguf_files import stories
 
 TEXT = "Once upon a time there was a little girl called Lily. She liked to play in the park. "

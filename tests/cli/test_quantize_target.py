@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from linnet.cli.app import app
 from linnet.cli.quantize_target import imatrix_of, target_of
 from linnet.core.errors import InputError
-from linnet.engines import mixture_search, quantize_guided, sensitivity
+from linnet.engines.quantization import mixture_search, quantize_guided, sensitivity
 from tests.gguf_files import stories
 
 

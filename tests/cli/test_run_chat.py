@@ -16,8 +16,8 @@ import pytest
 from linnet.cli.run_chat import COMMANDS, Chat
 from linnet.cli.run_output import json_text, shown
 from linnet.core.errors import ContextExceeded, EngineError, InputError
-from linnet.engines.conversation import Conversation, Parameters
-from linnet.engines.generation import Cancel, GenerateRequest, Generation, Message, Piece, Timings
+from linnet.engines.requests.conversation import Conversation, Parameters
+from linnet.engines.requests.generation import Cancel, GenerateRequest, Generation, Message, Piece, Timings
 
 HOSTILE = "\x1b[2J\x1b]0;title\x07\x9b31m\r\x08\x00\u202eevil\u2066\u2028\ufeff\U000e0041\x7f"
 

@@ -25,7 +25,7 @@ KNOWN = {
     "formats/sniff.py": {"git-lfs"},  # how a git-LFS pointer begins
 }
 # Speaks HTTP to the engine's worker, over unix sockets alone.
-LOCAL = {"engines/llama_client.py", "engines/worker_main.py"}
+LOCAL = {"engines/llama/llama_client.py", "engines/worker/worker_main.py"}
 REACHING = {
     "requests",
     "aiohttp",

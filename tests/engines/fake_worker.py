@@ -15,7 +15,7 @@ from typing import Any, BinaryIO
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "src"))
 
-from linnet.engines.worker_protocol import HEARTBEAT_S, read_message, write_message
+from linnet.engines.worker.worker_protocol import HEARTBEAT_S, read_message, write_message
 
 MODE = sys.argv[1]
 CALLS = (

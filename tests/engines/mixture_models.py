@@ -185,7 +185,7 @@ def asked(binary: Path, model: Path, mixture: str, extra: list[str]) -> dict[str
 
 
 def cases() -> Iterator[tuple[str, str, bool]]:
-    from linnet.engines.mixtures import MIXTURES
+    from linnet.engines.quantization.mixtures import MIXTURES
 
     yield from itertools.product(SHAPES, MIXTURES, (False, True))
 

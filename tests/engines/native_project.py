@@ -10,7 +10,7 @@ import sys
 import tarfile
 from pathlib import Path
 
-from linnet.engines.build_sources import Source
+from linnet.engines.native.build_sources import Source
 
 SERVER = Path(__file__).with_name("made_server.py")
 LISTS = """cmake_minimum_required(VERSION 3.14)

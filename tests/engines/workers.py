@@ -6,9 +6,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from linnet.engines.llama import LlamaEngine
-from linnet.engines.load_plan import LoadOptions, LoadPlan, plan_load, worker_options
-from linnet.engines.worker import WorkerSpec
+from linnet.engines.llama.engine import LlamaEngine
+from linnet.engines.llama.load_plan import LoadOptions, LoadPlan, plan_load, worker_options
+from linnet.engines.worker.process import WorkerSpec
 from tests.engines.made_llama import STORIES
 
 FAKE = Path(__file__).with_name("fake_worker.py")

@@ -7,9 +7,9 @@ import time
 import pytest
 
 from linnet.core.errors import EngineError, ResourceMissing
-from linnet.engines import worker_keeper
-from linnet.engines.generation import GenerateRequest, Generation
-from linnet.engines.llama import LlamaEngine
+from linnet.engines.llama.engine import LlamaEngine
+from linnet.engines.requests.generation import GenerateRequest, Generation
+from linnet.engines.worker import worker_keeper
 from tests.engines.made_llama import needs_stories
 from tests.engines.workers import fake_engine
 

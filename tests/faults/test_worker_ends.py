@@ -17,7 +17,7 @@ from typing import Any
 import psutil
 import pytest
 
-from linnet.engines.worker_keeper import WorkerKeeper
+from linnet.engines.worker.worker_keeper import WorkerKeeper
 from tests.engines.made_llama import needs_stories
 from tests.engines.workers import fake_spec
 
@@ -97,7 +97,7 @@ def test_ctrl_c_at_any_line_of_a_start_leaves_nothing() -> None:
 PROGRAM = """
 import sys, time
 sys.path.insert(0, {root!r})
-from linnet.engines.worker_keeper import WorkerKeeper
+from linnet.engines.worker.worker_keeper import WorkerKeeper
 from tests.engines.workers import fake_spec
 print("ready", flush=True)
 keeper = WorkerKeeper(fake_spec("ok"))

@@ -85,7 +85,7 @@ def strings(count: int) -> list[str]:
 def test_llama_cpp_reads_text_as_the_tokenizer_does() -> None:
     from tokenizers import Tokenizer
 
-    from linnet.engines.scoring import Scorer
+    from linnet.engines.scoring.scorer import Scorer
 
     folder = builtin.FOLDER / "nano"
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
@@ -96,7 +96,7 @@ def test_llama_cpp_reads_text_as_the_tokenizer_does() -> None:
 
 def test_gguf_is_the_conversion_of_the_weights(tmp_path: Path) -> None:
     pytest.importorskip("torch")
-    from linnet.engines.convert import hf_to_gguf
+    from linnet.engines.conversion.convert import hf_to_gguf
 
     folder = builtin.FOLDER / "nano"
     hf_to_gguf(folder, tmp_path / "again.gguf", "Q8_0")

@@ -7,8 +7,8 @@ from typing import Any
 
 from linnet.core.records import Model
 from linnet.core.store import Store
-from linnet.engines.llama import LlamaEngine, open_llama
-from linnet.engines.load_plan import LoadOptions
+from linnet.engines.llama.engine import LlamaEngine, open_llama
+from linnet.engines.llama.load_plan import LoadOptions
 from linnet.formats.resolve import path_model
 from linnet.http.decoders import Decoders
 from tests.engines.made_llama import STORIES

@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from linnet.engines.generation import Message
+from linnet.engines.requests.generation import Message
 from linnet.http.app import create_app
 from linnet.http.decoders import Decoders
 from linnet.stages.serve import Specialists

@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from linnet.engines.generation import Generation, Message
+from linnet.engines.requests.generation import Generation, Message
 from linnet.http.decoders import Decoders
 from tests.http.conftest import Client
 from tests.http.test_anthropic import events

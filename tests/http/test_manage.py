@@ -19,8 +19,8 @@ from linnet.core.keys import Keys
 from linnet.core.models import collect_garbage, model_names, read_manifest
 from linnet.core.records import Model
 from linnet.core.store import Store
-from linnet.engines.llama import LlamaEngine, open_llama
-from linnet.engines.load_plan import LoadOptions
+from linnet.engines.llama.engine import LlamaEngine, open_llama
+from linnet.engines.llama.load_plan import LoadOptions
 from linnet.http.access import Access
 from linnet.http.app import create_app
 from linnet.http.decoders import Decoders

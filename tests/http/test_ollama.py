@@ -12,7 +12,7 @@ import pytest
 from linnet.core.errors import ResourceMissing
 from linnet.core.records import Model
 from linnet.core.store import Store
-from linnet.engines.llama import LlamaEngine
+from linnet.engines.llama.engine import LlamaEngine
 from linnet.http.app import create_app
 from linnet.http.decoders import Decoders
 from tests.http.conftest import Client
@@ -61,7 +61,7 @@ def test_generate_streams_unless_told_otherwise(writer: Client, decoders: Decode
 
 
 def test_chat(writer: Client, decoders: Decoders) -> None:
-    from linnet.engines.generation import Message
+    from linnet.engines.requests.generation import Message
 
     end = greedy(decoders, "chatty", messages=(Message("user", "Tell me a story"),))
     parts = lines(chat(writer))

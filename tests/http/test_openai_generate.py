@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from linnet.core.store import Store
-from linnet.engines.generation import GREEDY, GenerateRequest, Generation
+from linnet.engines.requests.generation import GREEDY, GenerateRequest, Generation
 from linnet.http.app import create_app
 from linnet.http.decoders import Decoders, named_files
 from linnet.stages.serve import Specialists
@@ -102,7 +102,7 @@ def test_old_logprobs(writer: Client) -> None:
 
 
 def test_chat(writer: Client, decoders: Decoders) -> None:
-    from linnet.engines.generation import Message
+    from linnet.engines.requests.generation import Message
 
     end = greedy(decoders, "chatty", 8, messages=(Message("system", "Hi"), Message("user", "Tell me a story")))
     messages = [{"role": "developer", "content": "Hi"}, *MESSAGES]

@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from linnet.engines.generation import Message
+from linnet.engines.requests.generation import Message
 from linnet.http.app import create_app
 from linnet.http.decoders import Decoders
 from tests.http.conftest import Client, assert_error
@@ -98,7 +98,7 @@ def test_what_cannot_be_obeyed_is_refused_by_name(writer: Client, fields: dict[s
 def test_a_fault_in_a_stream_is_its_last_event(writer: Client, specialists: Any, monkeypatch: Any) -> None:
     broken = faulty(specialists.store, "cut-off")
     client = Client(create_app(specialists, decoders=broken), writer.runner)
-    monkeypatch.setattr("linnet.engines.llama.LlamaEngine.prompt_ids", lambda *_: [1, 2, 3])
+    monkeypatch.setattr("linnet.engines.llama.engine.LlamaEngine.prompt_ids", lambda *_: [1, 2, 3])
     try:
         found = events(ask(client, model="stories", stream=True))
         assert found[-1][0] == "error"

@@ -14,7 +14,7 @@ import pytest
 from linnet.core.errors import InputError
 from linnet.core.records import Asked, Decision, Footprint, Specialist
 from linnet.core.store import Store
-from linnet.engines.onnx import ENGINE_FOLDER
+from linnet.engines.onnx_runtime.onnx import ENGINE_FOLDER
 from linnet.formats.builtin import our_model
 from linnet.http.app import create_app
 from linnet.stages.pack import pack

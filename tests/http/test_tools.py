@@ -12,7 +12,7 @@ import pytest
 
 from linnet.core.records import Model
 from linnet.core.store import Store
-from linnet.engines.llama import LlamaEngine
+from linnet.engines.llama.engine import LlamaEngine
 from linnet.http.app import create_app
 from linnet.http.decoders import Decoders
 from linnet.stages.serve import Specialists

@@ -16,7 +16,7 @@ import pytest
 from linnet.core.keys import Keys
 from linnet.core.store import Store
 from linnet.core.traces import Trace, Traces
-from linnet.engines.generation import GenerateRequest, Generation, Timings
+from linnet.engines.requests.generation import GenerateRequest, Generation, Timings
 from linnet.http.access import Access
 from linnet.http.app import create_app
 from linnet.http.decoders import Decoders

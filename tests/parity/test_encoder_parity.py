@@ -10,8 +10,8 @@ import torch
 from tokenizers import Tokenizer
 from transformers import AutoModel
 
-from linnet.engines import torch_encoder
-from linnet.engines.onnx import SPREAD_TEXTS, OnnxClassifier
+from linnet.engines.onnx_runtime.onnx import SPREAD_TEXTS, OnnxClassifier
+from linnet.engines.pytorch import torch_encoder
 from linnet.training.classify import pad
 from tests.tiny_made import Made
 

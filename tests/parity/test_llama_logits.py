@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from linnet.engines.scoring import Scorer
+from linnet.engines.scoring.scorer import Scorer
 from tests import gguf_models
 from tests.shared import shared_data
 

@@ -11,9 +11,9 @@ from peft import PeftModel
 from transformers import AutoModel
 
 from linnet.core.records import Example
-from linnet.engines import torch_encoder
-from linnet.engines.onnx import OnnxClassifier
-from linnet.engines.torch_encoder import TextClassifier
+from linnet.engines.onnx_runtime.onnx import OnnxClassifier
+from linnet.engines.pytorch import torch_encoder
+from linnet.engines.pytorch.torch_encoder import TextClassifier
 from linnet.training.classify import all_logits, encode
 from tests.tiny_made import Made
 

@@ -13,7 +13,7 @@ from linnet.core.errors import DataError, InputError, TaskError
 from linnet.core.events import Event
 from linnet.core.store import Store, verify_files
 from linnet.core.task import parse_task
-from linnet.engines.onnx import ENGINE_FOLDER
+from linnet.engines.onnx_runtime.onnx import ENGINE_FOLDER
 from linnet.pipeline.build import BuildResult, build, build_until
 from linnet.pipeline.build_text import Stopped
 from linnet.pipeline.text_data import prepare_texts, read_split

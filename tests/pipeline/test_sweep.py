@@ -10,8 +10,8 @@ import pytest
 from linnet.core.errors import InputError
 from linnet.core.events import Event
 from linnet.core.store import Store
-from linnet.engines.quantize_file import Wish, from_gguf
-from linnet.engines.ruler import Cost, Measured, TextLoss
+from linnet.engines.quantization.quantize_file import Wish, from_gguf
+from linnet.engines.scoring.ruler import Cost, Measured, TextLoss
 from linnet.formats.builtin import our_model
 from linnet.metrics.divergence import Divergence
 from linnet.metrics.likelihood import Perplexity
@@ -102,7 +102,7 @@ def test_a_real_ladder_ends_early_and_leaves_no_file(swept: tuple[Sweep, Store, 
 
 
 def test_a_type_that_fails_its_gate_is_skipped_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from linnet.engines import quantize_gate
+    from linnet.engines.quantization import quantize_gate
 
     monkeypatch.setitem(quantize_gate.BOUNDS, "F16", -1.0)
     source = tmp_path / "source.gguf"

@@ -15,9 +15,9 @@ import pytest
 from linnet.core.errors import EngineError, InputError, LinnetError
 from linnet.core.files import sha256_file
 from linnet.core.store import Store
-from linnet.engines.asking import Decoding, Prompting, Source
-from linnet.engines.generation import Message
-from linnet.engines.label_scoring import LabelScorer
+from linnet.engines.requests.asking import Decoding, Prompting, Source
+from linnet.engines.requests.generation import Message
+from linnet.engines.scoring.label_scoring import LabelScorer
 from linnet.formats.builtin import our_model
 from linnet.stages.answer import KEPT, answer, read_predictions
 from linnet.text.conversations import Turn

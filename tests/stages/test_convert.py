@@ -13,9 +13,9 @@ import pytest
 from linnet.core.errors import GateFailed, InputError, ModelFileError, NameInvalid, StoreBusy
 from linnet.core.events import Event
 from linnet.core.store import Store
-from linnet.engines import quantize_gate
-from linnet.engines.convert import hf_to_gguf
-from linnet.engines.quantize_file import Wish, from_gguf
+from linnet.engines.conversion.convert import hf_to_gguf
+from linnet.engines.quantization import quantize_gate
+from linnet.engines.quantization.quantize_file import Wish, from_gguf
 from linnet.formats.gguf import read_gguf
 from linnet.formats.resolve import resolve_model
 from linnet.stages.convert import Options, check_convert, convert

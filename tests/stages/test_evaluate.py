@@ -12,7 +12,7 @@ from linnet.core.files import read_json
 from linnet.core.records import Decision, Example, Footprint
 from linnet.core.store import Store
 from linnet.engines.base import predict
-from linnet.engines.onnx import OnnxClassifier
+from linnet.engines.onnx_runtime.onnx import OnnxClassifier
 from linnet.stages.evaluate import evaluate, evaluate_file, evaluations, fit, indices, judge, predictions
 from linnet.text.example_files import read_examples
 from tests.tiny import tiny_specialist

@@ -113,9 +113,9 @@ def test_a_whole_model_has_no_adapter_to_export(decoder: Path, rows: Path, tmp_p
 @pytest.mark.skipif(os.environ.get("LINNET_NIGHTLY") != "1", reason="converts three models: LINNET_NIGHTLY=1 runs it")
 def test_adapters_share_their_base_and_answer_as_merged_models(decoder: Path, rows: Path, tmp_path: Path) -> None:
     from linnet.core.models import model_names, read_manifest
-    from linnet.engines.generation import GREEDY, GenerateRequest, Generation, Message
-    from linnet.engines.llama import open_llama
-    from linnet.engines.load_plan import LoadOptions
+    from linnet.engines.llama.engine import open_llama
+    from linnet.engines.llama.load_plan import LoadOptions
+    from linnet.engines.requests.generation import GREEDY, GenerateRequest, Generation, Message
     from linnet.formats.resolve import resolve_model
     from linnet.pipeline.create import preset_options
 

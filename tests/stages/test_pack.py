@@ -11,7 +11,7 @@ from linnet.core.errors import DiskFull
 from linnet.core.events import Event
 from linnet.core.records import Decision, Footprint, Specialist
 from linnet.core.store import Store, verify_files
-from linnet.engines.onnx import OnnxClassifier
+from linnet.engines.onnx_runtime.onnx import OnnxClassifier
 from linnet.stages.pack import model_card, pack
 from tests.tiny import tiny_engine
 

@@ -9,9 +9,10 @@ import pytest
 from linnet.core import history
 from linnet.core.errors import InputError
 from linnet.core.store import Store
-from linnet.engines import load_plan, machine_speed
-from linnet.engines.generation import Generation, Timings
-from linnet.engines.load_plan import LoadOptions, plan_load
+from linnet.engines.llama import load_plan
+from linnet.engines.llama.load_plan import LoadOptions, plan_load
+from linnet.engines.planning import machine_speed
+from linnet.engines.requests.generation import Generation, Timings
 from linnet.stages.plan import PlanOptions, plan, remember
 from tests.gguf_files import stories
 from tests.speeds import SPEED

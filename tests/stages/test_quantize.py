@@ -9,7 +9,7 @@ import pytest
 
 from linnet.core.errors import GateFailed
 from linnet.core.store import Store
-from linnet.engines.onnx import OnnxClassifier
+from linnet.engines.onnx_runtime.onnx import OnnxClassifier
 from linnet.stages import quantize as stage
 from linnet.stages.quantize import EXPORT_BOUND, quantize
 from tests.tiny_made import Made

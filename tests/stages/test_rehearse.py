@@ -125,11 +125,11 @@ def test_too_little_memory_is_refused_with_what_fits(
     base, job = prepare_tuning(str(decoder), rows, options, store=Store(tmp_path))
     shape, longest = forecast.shape_of(base.report), max(len(e.ids) for e in job.data.targets[0].examples)
     need = forecast.memory_bytes(shape, job.recipe, longest)
-    monkeypatch.setattr("linnet.engines.load_plan.usable_bytes", lambda: need - 1)
+    monkeypatch.setattr("linnet.engines.llama.load_plan.usable_bytes", lambda: need - 1)
     error, _ = stopped(Store(tmp_path), decoder, rows, options)
     assert "The memory is too small: training tiny" in error.message
     assert "--part-tokens 256; --checkpointing" in error.hint
-    monkeypatch.setattr("linnet.engines.load_plan.usable_bytes", lambda: 1000)
+    monkeypatch.setattr("linnet.engines.llama.load_plan.usable_bytes", lambda: 1000)
     error, _ = stopped(Store(tmp_path), decoder, rows, options)
     assert "No setting fits" in error.hint
 

@@ -9,7 +9,7 @@ import pytest
 from linnet.core.errors import GateFailed
 from linnet.core.files import read_json
 from linnet.core.store import Step, Store
-from linnet.engines import torch_encoder
+from linnet.engines.pytorch import torch_encoder
 from linnet.stages import tune as stage
 from linnet.stages.tune import MERGE_BOUND, tune
 from linnet.training.classify import CHECKPOINTS

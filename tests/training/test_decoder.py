@@ -167,8 +167,8 @@ def test_nothing_to_learn_from_or_to_judge_by_is_refused(base: Path, tmp_path: P
 def test_the_folder_opens_in_transformers_and_in_llama_cpp(base: Path, tmp_path: Path, method: str) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    from linnet.engines.convert import hf_to_gguf
-    from linnet.engines.scoring import Scorer
+    from linnet.engines.conversion.convert import hf_to_gguf
+    from linnet.engines.scoring.scorer import Scorer
 
     tuned, ids = tune(base, tmp_path, recipe(method)), probe(base)
     expected = logits(tuned.model, ids)

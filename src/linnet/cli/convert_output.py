@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 from linnet.cli.printing import plain
 
 if TYPE_CHECKING:
-    from linnet.engines.gguf_quantize import Quantized
-    from linnet.engines.quantize_gate import Gate
-    from linnet.engines.quantize_guided import Searched
+    from linnet.engines.quantization.gguf_quantize import Quantized
+    from linnet.engines.quantization.quantize_gate import Gate
+    from linnet.engines.quantization.quantize_guided import Searched
     from linnet.stages.convert import Converted, Possible
 
 SHOWN = 5

@@ -17,9 +17,9 @@ def doctor(
     from linnet.cli.printing import print_json
     from linnet.core.settings import home
     from linnet.core.store import Store
-    from linnet.engines.advice import sizes_that_suit
-    from linnet.engines.hardware import installed, machine, what_fits
-    from linnet.engines.machine_speed import kept_speed, machine_speed
+    from linnet.engines.planning.advice import sizes_that_suit
+    from linnet.engines.planning.hardware import installed, machine, what_fits
+    from linnet.engines.planning.machine_speed import kept_speed, machine_speed
 
     here, parts = machine(home()), installed()
     speed = machine_speed(Store(), again=True) if measure else kept_speed(Store()) if home().is_dir() else None

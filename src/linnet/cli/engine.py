@@ -24,8 +24,8 @@ def build(
     """Compile llama.cpp for this processor, from the sources of the pinned wheel. Takes minutes to an hour, once."""
     from linnet.cli.printing import listener, plain, print_json
     from linnet.core.store import Store
-    from linnet.engines.native import choose_engine
-    from linnet.engines.native_build import BuildOptions, build_engine
+    from linnet.engines.native.choice import choose_engine
+    from linnet.engines.native.native_build import BuildOptions, build_engine
     from linnet.hub.sources import fetch_sdist
 
     on_event = listener(quiet or as_json)
@@ -49,7 +49,7 @@ def build(
 def status(as_json: bool = typer.Option(False, "--json", help="Print one JSON line.")) -> None:
     """Show the engine: which, version, instruction sets used and unused, GPU, scoring, isolation. Loads no model."""
     from linnet.cli.printing import plain, print_json
-    from linnet.engines.engine_status import engine_status
+    from linnet.engines.native.engine_status import engine_status
 
     found = engine_status()
     if as_json:

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 from linnet.core.errors import InputError
 
 if TYPE_CHECKING:
-    from linnet.engines.quantize_guided import Target
+    from linnet.engines.quantization.quantize_guided import Target
 
 
 def target_of(size: str, bits: float, max_loss: str) -> Target | None:
     """The one target that is given, or None. Raises InputError for two of them, or for one that cannot be."""
     from linnet.core.task import parse_size
-    from linnet.engines.quantize_guided import Target
+    from linnet.engines.quantization.quantize_guided import Target
 
     if (bool(size), bool(bits), bool(max_loss)).count(True) > 1:
         raise InputError("--size, --bits and --max-loss are different targets.", "Give one of them.")

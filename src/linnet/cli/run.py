@@ -13,9 +13,9 @@ import typer
 from linnet.core.errors import ContextExceeded, InputError
 
 if TYPE_CHECKING:
-    from linnet.engines.conversation import Parameters
-    from linnet.engines.llama import LlamaEngine
-    from linnet.engines.torch_decoder import TorchDecoder
+    from linnet.engines.llama.engine import LlamaEngine
+    from linnet.engines.pytorch.torch_decoder import TorchDecoder
+    from linnet.engines.requests.conversation import Parameters
 
 
 def run(
@@ -80,8 +80,8 @@ def _parameters(
 ) -> Parameters:
     """The flags that were given; what was not keeps its default."""
     from linnet.cli.run_input import read_schema
-    from linnet.engines.conversation import Parameters
-    from linnet.engines.generation import Sampling
+    from linnet.engines.requests.conversation import Parameters
+    from linnet.engines.requests.generation import Sampling
 
     given: dict[str, Any] = {name: value for name, value in sampling.items() if value is not None}
     return Parameters(
@@ -107,7 +107,7 @@ def _answer(session: _Session, text: str, *, as_json: bool) -> int:
     """One answer on standard output. Returns the exit code: 130 when it was stopped."""
     from linnet.cli import run_model
     from linnet.cli import run_output as output
-    from linnet.engines.conversation import Conversation
+    from linnet.engines.requests.conversation import Conversation
 
     parameters, engine = session.parameters, session.engine
     messages = Conversation(session.system).asking(text)
@@ -136,7 +136,7 @@ def _chat(session: _Session, attached: str) -> int:
     from linnet.cli.run_chat import Chat, line_reader
     from linnet.cli.run_model import reasons
     from linnet.cli.run_output import shown
-    from linnet.engines.conversation import Conversation
+    from linnet.engines.requests.conversation import Conversation
 
     engine = session.engine
     facts = [f"engine {engine.build}, loaded in {session.load_ms / 1000:.1f} s", *reasons(engine)]

@@ -16,11 +16,11 @@ from linnet.cli import run_output as output
 from linnet.cli.run_input import is_chat, read_chat
 from linnet.cli.run_parameters import rows, with_value
 from linnet.core.errors import ContextExceeded, InputError, LinnetError, did_you_mean
-from linnet.engines.conversation import Conversation, Parameters
+from linnet.engines.requests.conversation import Conversation, Parameters
 
 if TYPE_CHECKING:
     from linnet.engines.base import Decoder
-    from linnet.engines.generation import Generation
+    from linnet.engines.requests.generation import Generation
 
 PROMPT, MORE = ">>> ", "... "
 QUOTES = '"""'

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from linnet.core.errors import InputError, os_errors
 
 if TYPE_CHECKING:
-    from linnet.engines.conversation import Conversation
+    from linnet.engines.requests.conversation import Conversation
 
 MAX_BYTES = 8 << 20
 
@@ -67,7 +67,7 @@ def _without_last_break(text: str) -> str:
 
 def read_schema(given: str) -> dict[str, Any] | bool:
     """A JSON schema: the JSON itself, or the file that holds it. Raises InputError when it cannot be enforced."""
-    from linnet.engines.schema_limits import check_schema
+    from linnet.engines.grammar.schema_limits import check_schema
 
     inline = given.lstrip().startswith("{")
     schema = _parsed(given if inline else file_text(Path(given)), "the JSON schema" if inline else given)
@@ -79,7 +79,7 @@ def read_schema(given: str) -> dict[str, Any] | bool:
 
 def read_chat(path: Path) -> Conversation:
     """A chat that /save wrote, or another program in the same shape. Raises InputError, NotFound."""
-    from linnet.engines.conversation import read_conversation
+    from linnet.engines.requests.conversation import read_conversation
 
     value = _parsed(file_text(path), str(path))
     try:

@@ -20,11 +20,11 @@ from linnet.core.errors import InputError, NameInvalid, NotFound
 if TYPE_CHECKING:
     from linnet.core.records import Model
     from linnet.core.store import Store
-    from linnet.engines.conversation import Parameters
-    from linnet.engines.generation import Generation
-    from linnet.engines.llama import LlamaEngine
-    from linnet.engines.load_plan import LoadOptions
-    from linnet.engines.torch_decoder import TorchDecoder
+    from linnet.engines.llama.engine import LlamaEngine
+    from linnet.engines.llama.load_plan import LoadOptions
+    from linnet.engines.pytorch.torch_decoder import TorchDecoder
+    from linnet.engines.requests.conversation import Parameters
+    from linnet.engines.requests.generation import Generation
 
 END_S = 2.0  # for a load that was stopped to end
 TEMPLATES = ("builtin:chatml",)
@@ -53,7 +53,7 @@ def opened(
     Raises InputError for flags that do not fit each other, and what finding and loading raise.
     """
     from linnet.core.store import Store
-    from linnet.engines.load_plan import LoadOptions
+    from linnet.engines.llama.load_plan import LoadOptions
 
     if wish.engine not in ENGINES:
         raise InputError(f"No engine is called {wish.engine[:40]!r}.", f"Known: {', '.join(ENGINES)}.")
@@ -61,7 +61,7 @@ def opened(
     if wish.quantize and not in_torch:
         raise InputError("--quantize is for --engine torch.", "A GGUF is quantised already: see linnet quantize.")
     if in_torch:
-        from linnet.engines.torch_text import refuse
+        from linnet.engines.pytorch.torch_text import refuse
 
         refuse(parameters.raw_request(""))
     store = Store()
@@ -77,10 +77,10 @@ def opened(
 @contextmanager
 def _in_torch(store: Store, model: Model, wish: Wish) -> Iterator[TorchDecoder]:
     from linnet.core.models import lease
-    from linnet.engines.torch_load import check_kind
+    from linnet.engines.pytorch.torch_load import check_kind
 
     check_kind(wish.quantize or "none")
-    from linnet.engines.torch_decoder import TorchOptions, open_torch
+    from linnet.engines.pytorch.torch_decoder import TorchOptions, open_torch
 
     options = TorchOptions(wish.quantize or "none", wish.context, wish.threads, wish.template)
     with lease(store, model), _said(f"loading {model.name} …"):
@@ -115,7 +115,7 @@ def remember(engine: LlamaEngine | TorchDecoder, answer: Generation) -> None:
 
     from linnet.core.errors import LinnetError
     from linnet.core.store import Store
-    from linnet.engines.llama import LlamaEngine
+    from linnet.engines.llama.engine import LlamaEngine
     from linnet.stages.plan import remember as keep
 
     if isinstance(engine, LlamaEngine):
@@ -187,7 +187,7 @@ def loaded(store: Store, model: Model, options: LoadOptions, *, needs_template: 
     Raises InputError for a base model that `needs_template`, and what loading raises.
     """
     from linnet.core.models import lease
-    from linnet.engines.llama import open_llama
+    from linnet.engines.llama.engine import open_llama
     from linnet.pipeline.create import preset_options
 
     made = preset_options(model)

@@ -21,7 +21,7 @@ from linnet.core.errors import EngineError, LinnetError
 
 if TYPE_CHECKING:
     from linnet.engines.base import Decoder
-    from linnet.engines.generation import Cancel, GenerateRequest, Generation, Piece
+    from linnet.engines.requests.generation import Cancel, GenerateRequest, Generation, Piece
 
 # Control characters but line break and tab, line and paragraph separators, marks that turn text around, the byte order
 # mark, invisible tags, halves of a pair. Joiners stay: emoji and many scripts need them.
@@ -53,7 +53,7 @@ def stream_answer(engine: Decoder, request: GenerateRequest, write: Callable[[st
 
     The engine works in another thread, so that this one can hear Ctrl-C however long the next piece takes.
     """
-    from linnet.engines.generation import Cancel, Piece
+    from linnet.engines.requests.generation import Cancel, Piece
 
     cancel, items = Cancel(), queue.SimpleQueue[Any]()
 

@@ -8,8 +8,8 @@ from typing import Any
 
 from linnet.cli.run_input import read_schema
 from linnet.core.errors import InputError, did_you_mean
-from linnet.engines.conversation import Parameters
-from linnet.engines.generation import RANGES, Sampling
+from linnet.engines.requests.conversation import Parameters
+from linnet.engines.requests.generation import RANGES, Sampling
 
 SAMPLING = tuple(field.name for field in fields(Sampling))
 NAMES = [*SAMPLING, "max_tokens", "stop", "json_schema", "thinking"]

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from linnet.core.records import Decision
-from linnet.engines.generation import Cancel, GenerateRequest, Generation, Message, Piece
+from linnet.engines.requests.generation import Cancel, GenerateRequest, Generation, Message, Piece
 
 Array = NDArray[np.float32]
 

@@ -9,10 +9,10 @@ from linnet.engines.base import Classifier
 
 def open_classifier(folder: Path) -> Classifier:
     """The classifier in a folder. Raises EngineError when it cannot be loaded, and what `LabelScorer` raises."""
-    from linnet.engines.label_scoring import CLASSIFIER, DecoderClassifier
+    from linnet.engines.scoring.label_scoring import CLASSIFIER, DecoderClassifier
 
     if (folder / CLASSIFIER).is_file():
         return DecoderClassifier(folder)
-    from linnet.engines.onnx import OnnxClassifier
+    from linnet.engines.onnx_runtime.onnx import OnnxClassifier
 
     return OnnxClassifier(folder)

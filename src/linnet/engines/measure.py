@@ -78,7 +78,7 @@ def forget_peak_memory() -> bool:
 
 def _measure_here(folder: Path, texts: list[str]) -> dict[str, Any]:
     from linnet.engines.classifiers import open_classifier
-    from linnet.engines.hardware import read_energy_uj
+    from linnet.engines.planning.hardware import read_energy_uj
 
     engine = open_classifier(folder)
     singles = texts[:LATENCY_TEXTS]

@@ -7,10 +7,10 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field, Tag, WithJsonSchema
 
-from linnet.engines.generation import MAX_MESSAGES, MAX_STOP_CHARACTERS, MAX_STOPS
-from linnet.engines.generation import Message as Turn
-from linnet.engines.schema_limits import check_schema
-from linnet.engines.tools import MAX_TOOLS, Tool, ToolCall
+from linnet.engines.grammar.schema_limits import check_schema
+from linnet.engines.requests.generation import MAX_MESSAGES, MAX_STOP_CHARACTERS, MAX_STOPS
+from linnet.engines.requests.generation import Message as Turn
+from linnet.engines.requests.tools import MAX_TOOLS, Tool, ToolCall
 from linnet.http.bodies import BY_TYPE, Body, problem_with
 from linnet.http.errors import Problem, Refused, about
 from linnet.http.tool_bodies import tool_answer

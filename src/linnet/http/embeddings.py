@@ -12,8 +12,8 @@ from fastapi.responses import Response
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from linnet.engines.base import Array
-from linnet.engines.generation import FieldError, GenerateRequest, Generation, Piece
-from linnet.engines.pool import PoolEngine
+from linnet.engines.llama.pool import PoolEngine
+from linnet.engines.requests.generation import FieldError, GenerateRequest, Generation, Piece
 from linnet.http.bodies import OLLAMA_ERRORS, Body, CheckedRoute
 from linnet.http.decoders import embedding_name
 from linnet.http.errors import Problem

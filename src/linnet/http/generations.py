@@ -19,8 +19,8 @@ from typing import TypeVar, cast
 from linnet.core.errors import InputError, LinnetError, ResourceMissing
 from linnet.core.records import Preset
 from linnet.core.settings import get_number
-from linnet.engines.generation import Cancel, FieldError, GenerateRequest, Generation, Piece
-from linnet.engines.pool import EnginePool, Lease, PoolEngine
+from linnet.engines.llama.pool import EnginePool, Lease, PoolEngine
+from linnet.engines.requests.generation import Cancel, FieldError, GenerateRequest, Generation, Piece
 from linnet.http.access import CALLER
 from linnet.http.errors import ClientGone, Problem, Refused, ServerBusy, describe
 from linnet.http.metrics import Metrics

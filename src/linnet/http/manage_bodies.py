@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from linnet.core.errors import InputError
-from linnet.engines.generation import MAX_MESSAGES
+from linnet.engines.requests.generation import MAX_MESSAGES
 from linnet.http.bodies import Body
 from linnet.http.native import one_or_many
 from linnet.pipeline.create import MAX_SYSTEM, Recipe

@@ -9,11 +9,11 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, generate_la
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from linnet.engines.generation import Generation
+from linnet.engines.requests.generation import Generation
 from linnet.http.errors import Problem
 
 if TYPE_CHECKING:
-    from linnet.engines.pool import EnginePool
+    from linnet.engines.llama.pool import EnginePool
     from linnet.http.admission import Admission
     from linnet.http.generations import Generations
     from linnet.http.tracing import Recorder

@@ -14,11 +14,11 @@ from fastapi.responses import JSONResponse, PlainTextResponse, Response
 
 from linnet.core.errors import NotFound
 from linnet.core.records import Preset
-from linnet.engines.generation import GenerateRequest, Generation, Message, Piece, TokenLogprob
-from linnet.engines.pool import PoolEngine
-from linnet.engines.schema_limits import check_schema
-from linnet.engines.tool_format import tool_format
-from linnet.engines.tools import ToolCall
+from linnet.engines.grammar.schema_limits import check_schema
+from linnet.engines.llama.pool import PoolEngine
+from linnet.engines.requests.generation import GenerateRequest, Generation, Message, Piece, TokenLogprob
+from linnet.engines.requests.tool_format import tool_format
+from linnet.engines.requests.tools import ToolCall
 from linnet.formats.modelfile import parameter_lines, write_modelfile
 from linnet.http.bodies import OLLAMA_ERRORS, CheckedRoute
 from linnet.http.decoders import DecoderInfo

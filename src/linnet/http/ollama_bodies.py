@@ -8,8 +8,8 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 from pydantic_core import PydanticCustomError
 
-from linnet.engines.generation import MAX_MESSAGES, MAX_STOP_CHARACTERS, MAX_STOPS, MAX_TOP_LOGPROBS, Sampling
-from linnet.engines.pool import MAX_KEEP_ALIVE_S
+from linnet.engines.llama.pool import MAX_KEEP_ALIVE_S
+from linnet.engines.requests.generation import MAX_MESSAGES, MAX_STOP_CHARACTERS, MAX_STOPS, MAX_TOP_LOGPROBS, Sampling
 from linnet.http.bodies import Body
 from linnet.http.native import one_or_many
 from linnet.http.openai_generate import sampling_of

@@ -10,8 +10,8 @@ from fastapi.responses import Response
 from pydantic import BaseModel
 
 from linnet.core.errors import NameInvalid, StoreError
-from linnet.engines.generation import GenerateRequest
-from linnet.engines.pool import PoolEngine
+from linnet.engines.llama.pool import PoolEngine
+from linnet.engines.requests.generation import GenerateRequest
 from linnet.http.bodies import CheckedRoute
 from linnet.http.errors import Problem, Refused, about, report
 from linnet.http.native import Serving, serving

@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import BeforeValidator, Field, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
-from linnet.engines.generation import MAX_BIASES, MAX_STOP_CHARACTERS, MAX_TOP_LOGPROBS
+from linnet.engines.requests.generation import MAX_BIASES, MAX_STOP_CHARACTERS, MAX_TOP_LOGPROBS
 from linnet.http.bodies import Body, problem_with
 from linnet.http.native import one_or_many
 from linnet.http.tool_bodies import Calls, Tools

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from linnet.engines.generation import GenerateRequest, Generation, Piece, TokenLogprob
-from linnet.engines.pool import PoolEngine
+from linnet.engines.llama.pool import PoolEngine
+from linnet.engines.requests.generation import GenerateRequest, Generation, Piece, TokenLogprob
 from linnet.http.errors import Problem, Refused, about
 from linnet.http.generations import Answering
 from linnet.http.openai_bodies import MAX_PROMPTS, CompletionBody

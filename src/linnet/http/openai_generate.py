@@ -10,9 +10,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from linnet.engines.generation import GenerateRequest, Generation, Message, Piece, Sampling, TokenLogprob
-from linnet.engines.schema_limits import check_schema
-from linnet.engines.tools import ToolCall
+from linnet.engines.grammar.schema_limits import check_schema
+from linnet.engines.requests.generation import GenerateRequest, Generation, Message, Piece, Sampling, TokenLogprob
+from linnet.engines.requests.tools import ToolCall
 from linnet.http.decoders import DecoderInfo
 from linnet.http.errors import Problem, Refused, about
 from linnet.http.generations import Answering

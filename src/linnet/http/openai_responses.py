@@ -9,9 +9,9 @@ from typing import Any
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
 
-from linnet.engines.generation import GenerateRequest, Generation, Piece
-from linnet.engines.pool import PoolEngine
-from linnet.engines.tools import ToolCall
+from linnet.engines.llama.pool import PoolEngine
+from linnet.engines.requests.generation import GenerateRequest, Generation, Piece
+from linnet.engines.requests.tools import ToolCall
 from linnet.http.bodies import CheckedRoute
 from linnet.http.decoders import DecoderInfo
 from linnet.http.errors import Problem, Refused, about

@@ -9,8 +9,8 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field, Tag, WithJsonSchema
 
-from linnet.engines.generation import MAX_MESSAGES, Message
-from linnet.engines.tools import MAX_TOOLS, ToolCall
+from linnet.engines.requests.generation import MAX_MESSAGES, Message
+from linnet.engines.requests.tools import MAX_TOOLS, ToolCall
 from linnet.http.bodies import BY_TYPE, Body, problem_with
 from linnet.http.errors import about
 from linnet.http.openai_bodies import Metadata, Share, ShortText, Temperature, Tokens

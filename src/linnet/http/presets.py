@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from linnet.core.records import Preset
-from linnet.engines.generation import GenerateRequest, Message, Sampling
-from linnet.engines.pool import PoolEngine
+from linnet.engines.llama.pool import PoolEngine
+from linnet.engines.requests.generation import GenerateRequest, Message, Sampling
 
 SEEDS = (1 << 32) - 1  # larger and negative seeds are taken modulo this
 

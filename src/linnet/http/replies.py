@@ -16,7 +16,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from linnet.core.errors import EngineError
-from linnet.engines.generation import Generation, Piece, TokenLogprob
+from linnet.engines.requests.generation import Generation, Piece, TokenLogprob
 from linnet.http.errors import ClientGone, Problem, ServerBusy, describe, report
 from linnet.http.generations import Answering, Item
 from linnet.http.tracing import note_problem

@@ -14,7 +14,7 @@ from starlette.responses import Response
 from linnet.core.errors import did_you_mean
 from linnet.core.records import Asked, Specialist
 from linnet.core.task import fill_template, template_columns
-from linnet.engines.generation import GREEDY, GenerateRequest, Generation, Message, Piece
+from linnet.engines.requests.generation import GREEDY, GenerateRequest, Generation, Message, Piece
 from linnet.http.bodies import Body, CheckedRoute
 from linnet.http.errors import Problem, Refused, about
 from linnet.http.generations import Answering

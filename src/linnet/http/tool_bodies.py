@@ -8,8 +8,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from linnet.engines.generation import Message
-from linnet.engines.tools import MAX_CALLS, MAX_TOOLS, Tool, ToolCall
+from linnet.engines.requests.generation import Message
+from linnet.engines.requests.tools import MAX_CALLS, MAX_TOOLS, Tool, ToolCall
 from linnet.http.bodies import Body
 from linnet.http.errors import Problem, Refused, about
 

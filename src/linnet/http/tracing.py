@@ -18,7 +18,7 @@ from uuid import uuid4
 from linnet.core import settings
 from linnet.core.errors import LinnetError
 from linnet.core.traces import Trace, Traces, stamp
-from linnet.engines.generation import GenerateRequest, Generation
+from linnet.engines.requests.generation import GenerateRequest, Generation
 from linnet.http.errors import Problem
 from linnet.text.pii import find_pii
 

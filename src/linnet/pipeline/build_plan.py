@@ -11,7 +11,7 @@ from linnet.core.events import OnEvent, silent
 from linnet.core.records import Model, Record
 from linnet.core.store import Store
 from linnet.core.task import ENCODER_TYPES, Task, read_task
-from linnet.engines.fit import fit
+from linnet.engines.llama.fit import fit
 from linnet.formats.model_report import HyperParameters
 from linnet.formats.resolve import resolve_model
 from linnet.pipeline.text_data import prepare_texts, read_split

@@ -19,7 +19,7 @@ from linnet.core.names import check_file_name, split_tag, to_name
 from linnet.core.records import Manifest, Model, ModelFile, Preset, Provenance
 from linnet.core.store import Store
 from linnet.core.uploads import claim, take_file
-from linnet.engines.generation import (
+from linnet.engines.requests.generation import (
     MAX_MESSAGES,
     MAX_STOP_CHARACTERS,
     MAX_STOPS,
@@ -197,7 +197,7 @@ def _from_files(store: Store, recipe: Recipe, full_name: str) -> Manifest:
 
 def _quantized(store: Store, base: Manifest, recipe: Recipe, on_event: OnEvent) -> Manifest:
     """The base in fewer bits, under a name of its own in the store; made once."""
-    from linnet.engines.mixtures import parse
+    from linnet.engines.quantization.mixtures import parse
     from linnet.stages.convert import Options, convert
 
     if base.preset and base.preset.adapter:

@@ -13,8 +13,8 @@ from linnet.core.records import Decision, Footprint, Model
 from linnet.core.runs import find_run
 from linnet.core.store import Step, Store
 from linnet.core.task import ENCODER_TYPES, Task
-from linnet.engines.label_scoring import CLASSIFIER, GGUF
-from linnet.engines.onnx import ENGINE
+from linnet.engines.onnx_runtime.onnx import ENGINE
+from linnet.engines.scoring.label_scoring import CLASSIFIER, GGUF
 from linnet.pipeline.candidates import Candidate
 from linnet.pipeline.gguf import converted, own_precision
 from linnet.pipeline.tune import TuneOptions, prepare_tuning, run_tuning

@@ -14,7 +14,7 @@ from linnet.core.files import read_json
 from linnet.core.names import is_name
 from linnet.core.records import Asked, TaskEvaluation
 from linnet.core.store import Step, Store
-from linnet.engines.asking import Decoding, Prediction, Prompting, Source, enforceable
+from linnet.engines.requests.asking import Decoding, Prediction, Prompting, Source, enforceable
 from linnet.metrics.identity import prompt_hash
 from linnet.metrics.judging import LABEL_METRICS, LIKELIHOOD_METRICS, NAMES, check_metric
 from linnet.pipeline.gguf import as_source

@@ -11,8 +11,8 @@ from linnet.core.files import canonical, sha256_bytes, sha256_file
 from linnet.core.names import is_name
 from linnet.core.records import FileEntry, Model
 from linnet.core.store import Step, Store, verify_files
-from linnet.engines.asking import Source
-from linnet.engines.onnx import ENGINE_FOLDER
+from linnet.engines.onnx_runtime.onnx import ENGINE_FOLDER
+from linnet.engines.requests.asking import Source
 from linnet.formats.builtin import RUNNABLE
 from linnet.formats.hf_folder import read_folder
 from linnet.formats.resolve import resolve_model

@@ -12,8 +12,8 @@ from linnet.core.events import Event, OnEvent, silent
 from linnet.core.files import canonical, sha256_bytes, write_bytes, write_json
 from linnet.core.records import Interval, TaskEvaluation
 from linnet.core.store import Step, Store
-from linnet.engines.asking import Source
-from linnet.engines.scoring import Scorer
+from linnet.engines.requests.asking import Source
+from linnet.engines.scoring.scorer import Scorer
 from linnet.metrics.identity import EvaluationIdentity, prompt_hash
 from linnet.metrics.judging import Judgement, interval
 from linnet.metrics.likelihood import Perplexity

@@ -14,7 +14,7 @@ from linnet.core.files import read_json
 from linnet.core.records import Choice, Evaluation, Specialist
 from linnet.core.store import Step
 from linnet.core.task import Task
-from linnet.engines.hardware import machine
+from linnet.engines.planning.hardware import machine
 from linnet.metrics.classification import paired_difference
 from linnet.pipeline.candidates import Baseline, Candidate
 from linnet.pipeline.report_page import render

@@ -21,8 +21,8 @@ from linnet.core.files import canonical, make_folder, sha256_bytes
 from linnet.core.models import lease
 from linnet.core.records import Record
 from linnet.core.store import Store
-from linnet.engines.hardware import machine
-from linnet.engines.ruler import Cost, Measured, measure_gguf, tokenized
+from linnet.engines.planning.hardware import machine
+from linnet.engines.scoring.ruler import Cost, Measured, measure_gguf, tokenized
 from linnet.formats.resolve import resolve_model
 from linnet.metrics.judging import check_metric
 from linnet.pipeline.compare import Compared, compare
@@ -92,7 +92,7 @@ def sweep(store: Store, model: str, options: SweepOptions = SweepOptions(), on_e
     Raises InputError for an unknown type, an encoder, a source that is quantised already, and where no type could be
     made what the first one raised.
     """
-    from linnet.engines.mixtures import parse
+    from linnet.engines.quantization.mixtures import parse
 
     wanted = options.types or LADDER + (GUIDED if options.imatrix else ())
     types = tuple(dict.fromkeys(parse(name) for name in wanted))

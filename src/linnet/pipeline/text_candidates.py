@@ -19,9 +19,9 @@ from linnet.core.records import Footprint, Interval, Model, TaskEvaluation
 from linnet.core.runs import find_run
 from linnet.core.store import Step, Store
 from linnet.core.task import Task
-from linnet.engines.asking import Decoding, Prompting, Source, enforceable
-from linnet.engines.hardware import machine
-from linnet.engines.measure_decoder import measure_decoder
+from linnet.engines.planning.hardware import machine
+from linnet.engines.requests.asking import Decoding, Prompting, Source, enforceable
+from linnet.engines.scoring.measure_decoder import measure_decoder
 from linnet.metrics.identity import dataset_hash
 from linnet.metrics.judging import HUNDREDS
 from linnet.pipeline.evaluate import Evaluated, Wish, hash_of_prompt, judge_predictions

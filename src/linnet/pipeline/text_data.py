@@ -15,7 +15,7 @@ from linnet.core.events import Event, OnEvent, silent
 from linnet.core.files import canonical, sha256_file, write_bytes, write_json
 from linnet.core.store import Step, Store
 from linnet.core.task import Task
-from linnet.engines.asking import enforceable
+from linnet.engines.requests.asking import enforceable
 from linnet.metrics.extraction import read_answer, schema_checker
 from linnet.pipeline.evaluate import read_schema
 from linnet.text.conversations import named

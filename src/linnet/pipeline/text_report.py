@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from linnet.core.errors import DataError, require
 from linnet.core.files import read_json
 from linnet.core.records import Choice, Specialist
-from linnet.engines.hardware import machine
+from linnet.engines.planning.hardware import machine
 from linnet.metrics.bootstrap import Drawing
 from linnet.metrics.judging import difference
 from linnet.pipeline.report_page import clean

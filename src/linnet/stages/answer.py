@@ -20,7 +20,7 @@ from linnet.core.events import Event, OnEvent, silent
 from linnet.core.failpoints import failpoint
 from linnet.core.files import write_bytes
 from linnet.core.store import Step, Store
-from linnet.engines.asking import (
+from linnet.engines.requests.asking import (
     CUT,
     SLOTS,
     Decoding,
@@ -241,7 +241,7 @@ def _score_labels(
     keep: Callable[[int, Prediction], None],
 ) -> None:
     """The likeliest label of each question, with its probability among the labels."""
-    from linnet.engines.label_scoring import LabelScorer
+    from linnet.engines.scoring.label_scoring import LabelScorer
     from linnet.metrics.likelihood import label_probabilities
 
     if source.path is None:

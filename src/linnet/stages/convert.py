@@ -25,17 +25,17 @@ from linnet.core.models import check_free, lease, stamp, write_manifest
 from linnet.core.names import split_tag, to_name
 from linnet.core.records import Manifest, Model, Provenance, Record
 from linnet.core.store import Store
-from linnet.engines.gguf_quantize import Quantized
 from linnet.engines.measure import forget_peak_memory, peak_memory_bytes
-from linnet.engines.quantize_gate import Gate
-from linnet.engines.quantize_guided import Searched, Target
+from linnet.engines.quantization.gguf_quantize import Quantized
+from linnet.engines.quantization.quantize_gate import Gate
+from linnet.engines.quantization.quantize_guided import Searched, Target
 from linnet.formats.builtin import RUNNABLE
 from linnet.formats.model_check import check_model
 from linnet.formats.model_facts import bare_stem, facts_of
 from linnet.formats.resolve import looks_like_path, resolve_model, stated_licence
 
 if TYPE_CHECKING:
-    from linnet.engines.quantize_file import Wish
+    from linnet.engines.quantization.quantize_file import Wish
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,9 +145,9 @@ def convert(store: Store, model: str, kind: str, options: Options = Options(), o
 
 def _wish(kind: str, options: Options) -> tuple[Wish, str]:
     """What is asked for, and a word for it. Raises InputError unless it is one of a type, a target and a list."""
-    from linnet.engines.mixtures import nearest, parse
-    from linnet.engines.quantize_file import Wish
-    from linnet.engines.quantize_guided import read_types
+    from linnet.engines.quantization.mixtures import nearest, parse
+    from linnet.engines.quantization.quantize_file import Wish
+    from linnet.engines.quantization.quantize_guided import read_types
 
     if (bool(kind), options.target is not None, options.types is not None).count(True) != 1:
         raise InputError("Say one of a type, a size, bits a weight, a loss or a list of types.")
@@ -166,7 +166,7 @@ def _guided(
     """The wish with what running the model first finds out, where something of it is asked for."""
     if not (options.gather or options.target):
         return wish, None
-    from linnet.engines.quantize_guided import Ask, guided, key_of
+    from linnet.engines.quantization.quantize_guided import Ask, guided, key_of
     from linnet.text.calibration import read_calibration
 
     calibration = read_calibration(options.calibration) if options.calibration else None
@@ -185,9 +185,9 @@ def _remember(
 ) -> None:
     """Keep what it took beside what a plan predicts of it. Nothing where this machine was not measured."""
     from linnet.core import history
-    from linnet.engines import quantize_cost
-    from linnet.engines.load_plan import read_shape
-    from linnet.engines.machine_speed import kept_speed
+    from linnet.engines.llama.load_plan import read_shape
+    from linnet.engines.planning.machine_speed import kept_speed
+    from linnet.engines.quantization import quantize_cost
 
     machine, folder, made, shape = kept_speed(store), source.format != "gguf", result[0], read_shape(result[1])
     if machine is None:
@@ -205,11 +205,11 @@ def check_convert(store: Store, model: str, kind: str = "F16", options: Options 
 
     What only weights can tell (NaN, the gate) is not known before. Raises InputError and NotFound for the name itself.
     """
-    from linnet.engines.conversion_proof import prove_load
-    from linnet.engines.gguf_quantize import Recipe, gguf_source, plan
-    from linnet.engines.mixtures import parse
-    from linnet.engines.quant_kernels import ready
-    from linnet.engines.quantize_file import Wish, from_folder
+    from linnet.engines.conversion.conversion_proof import prove_load
+    from linnet.engines.quantization.gguf_quantize import Recipe, gguf_source, plan
+    from linnet.engines.quantization.mixtures import parse
+    from linnet.engines.quantization.quant_kernels import ready
+    from linnet.engines.quantization.quantize_file import Wish, from_folder
     from linnet.formats.imatrix import read_imatrix
 
     mixture = parse(kind, pure=options.pure)
@@ -292,7 +292,7 @@ def _alone(store: Store, place: _Place, on_event: OnEvent) -> Iterator[None]:
 def _check_method(options: Options, wish: Wish, source: Model) -> None:
     if not options.method:
         return
-    from linnet.engines.autoround import check
+    from linnet.engines.quantization.autoround import check
 
     if options.method != "autoround":
         raise InputError(f"No method is called {options.method[:40]!r}.", "Known: autoround.")
@@ -302,10 +302,10 @@ def _check_method(options: Options, wish: Wish, source: Model) -> None:
 
 
 def _written(source: Model, partial: Path, wish: Wish, options: Options, on_event: OnEvent) -> Quantized:
-    from linnet.engines.quantize_file import from_folder, from_gguf
+    from linnet.engines.quantization.quantize_file import from_folder, from_gguf
 
     if options.method:
-        from linnet.engines.autoround import from_folder_tuned
+        from linnet.engines.quantization.autoround import from_folder_tuned
         from linnet.text.calibration import read_calibration
 
         calibration = read_calibration(options.calibration) if options.calibration else None
@@ -327,7 +327,7 @@ def _tell(made: Quantized, on_event: OnEvent) -> None:
 
 
 def _gate(source: Model, partial: Path, wish: Wish) -> Gate:
-    from linnet.engines.quantize_gate import against_folder, against_gguf
+    from linnet.engines.quantization.quantize_gate import against_folder, against_gguf
 
     report = check_model(partial)
     if source.format == "gguf":

@@ -21,9 +21,9 @@ from linnet.core.records import Decision, Evaluation, Example, TaskEvaluation
 from linnet.core.store import Step, Store, verify_files
 from linnet.engines.base import predict, softmax
 from linnet.engines.classifiers import open_classifier
-from linnet.engines.hardware import machine
 from linnet.engines.measure import measure
-from linnet.engines.onnx import ENGINE_FOLDER
+from linnet.engines.onnx_runtime.onnx import ENGINE_FOLDER
+from linnet.engines.planning.hardware import machine
 from linnet.formats.tables import read_table
 from linnet.metrics import calibration, judging
 from linnet.metrics.bootstrap import Drawing

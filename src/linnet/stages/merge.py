@@ -36,7 +36,7 @@ def merge(store: Store, base: Model, tuned: RunView, on_event: OnEvent = silent,
     def work(folder: Path) -> dict[str, Any]:
         require("torch", "train")
         if gguf:
-            from linnet.engines.convert import tools_folder
+            from linnet.engines.conversion.convert import tools_folder
 
             tools_folder()  # what is missing is said before the work
         stored = sum(entry.size_bytes for file, entry in base.files.items() if file.endswith(".safetensors"))

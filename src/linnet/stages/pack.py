@@ -13,7 +13,7 @@ from linnet.core.events import Event, OnEvent, silent
 from linnet.core.files import canonical, check_space, make_folder, publish_folder, sha256_bytes, write_bytes, write_json
 from linnet.core.records import Specialist
 from linnet.core.store import RECORD, Store, scan_files, verify_files
-from linnet.engines.onnx import ENGINE_FOLDER
+from linnet.engines.onnx_runtime.onnx import ENGINE_FOLDER
 from linnet.version import code_version
 
 Documents = Callable[[str], dict[str, bytes]]

@@ -22,10 +22,10 @@ from linnet.core.store import Store
 from linnet.formats.resolve import resolve_model
 
 if TYPE_CHECKING:
-    from linnet.engines.generation import Generation
-    from linnet.engines.load_plan import LoadOptions, LoadPlan
-    from linnet.engines.machine_speed import MachineSpeed
-    from linnet.engines.speed_plan import Speed
+    from linnet.engines.llama.load_plan import LoadOptions, LoadPlan
+    from linnet.engines.planning.machine_speed import MachineSpeed
+    from linnet.engines.planning.speed_plan import Speed
+    from linnet.engines.requests.generation import Generation
 
 Purpose = Literal["run", "serve", "tune", "quantize"]
 PURPOSES = ("run", "serve", "tune", "quantize")
@@ -110,9 +110,9 @@ def remember(store: Store, load: LoadPlan, answer: Generation, memory_bytes: int
 
     Nothing where this machine was not measured, or the answer is too short to tell. Raises StoreBusy.
     """
-    from linnet.engines.load_plan import read_shape
-    from linnet.engines.machine_speed import kept_speed
-    from linnet.engines.speed_plan import predict_speed
+    from linnet.engines.llama.load_plan import read_shape
+    from linnet.engines.planning.machine_speed import kept_speed
+    from linnet.engines.planning.speed_plan import predict_speed
 
     machine, timings = kept_speed(store), answer.timings
     if machine is None or load.options.gpu_layers or load.options.speculation:
@@ -130,8 +130,8 @@ def remember(store: Store, load: LoadPlan, answer: Generation, memory_bytes: int
 
 
 def _run(store: Store, model: Model, purpose: Purpose, options: PlanOptions) -> Planned:
-    from linnet.engines.load_plan import LoadOptions, read_shape
-    from linnet.engines.speed_plan import predict_speed
+    from linnet.engines.llama.load_plan import LoadOptions, read_shape
+    from linnet.engines.planning.speed_plan import predict_speed
 
     machine = _machine(store, options)
     slots = options.parallel or (1 if purpose == "run" else 0)
@@ -178,7 +178,7 @@ def _run(store: Store, model: Model, purpose: Purpose, options: PlanOptions) -> 
 
 def _load(path: Path, options: LoadOptions, label: str) -> tuple[LoadPlan, str]:
     """The plan of a load, and what would fit instead where it does not."""
-    from linnet.engines.load_plan import plan_load
+    from linnet.engines.llama.load_plan import plan_load
 
     try:
         return plan_load(path, options, label=label), ""
@@ -207,11 +207,11 @@ def _parts(load: LoadPlan, device: int) -> dict[str, int]:
 @contextmanager
 def _as_gguf(model: Model, kind: str) -> Iterator[tuple[Path, list[str]]]:
     """The GGUF to plan with: the model's own, or one that is as long as it would be and holds nothing but its head."""
-    from linnet.engines.conversion_proof import prove_load
-    from linnet.engines.gguf_quantize import Recipe, gguf_source
-    from linnet.engines.gguf_quantize import plan as types_of
-    from linnet.engines.mixtures import parse
-    from linnet.engines.quantize_file import Wish, from_folder
+    from linnet.engines.conversion.conversion_proof import prove_load
+    from linnet.engines.quantization.gguf_quantize import Recipe, gguf_source
+    from linnet.engines.quantization.gguf_quantize import plan as types_of
+    from linnet.engines.quantization.mixtures import parse
+    from linnet.engines.quantization.quantize_file import Wish, from_folder
 
     path = Path(model.path)
     if model.format == "gguf" and not kind:
@@ -230,7 +230,7 @@ def _as_gguf(model: Model, kind: str) -> Iterator[tuple[Path, list[str]]]:
 
 
 def _machine(store: Store, options: PlanOptions) -> MachineSpeed:
-    from linnet.engines.machine_speed import machine_speed
+    from linnet.engines.planning.machine_speed import machine_speed
 
     return machine_speed(store, again=options.again)
 
@@ -249,7 +249,7 @@ def _speed_reasons(machine: MachineSpeed, speed: Speed, slots: int) -> list[str]
 
 
 def _device_reasons(gpu_layers: int, device: int) -> list[str]:
-    from linnet.engines.hardware import gpu_memory
+    from linnet.engines.planning.hardware import gpu_memory
 
     if not gpu_layers:
         return []
@@ -309,8 +309,8 @@ def _offer(flags: Sequence[str]) -> str:
 
 
 def _quantize(store: Store, model: Model, options: PlanOptions) -> Planned:
-    from linnet.engines import quantize_cost
-    from linnet.engines.load_plan import read_shape
+    from linnet.engines.llama.load_plan import read_shape
+    from linnet.engines.quantization import quantize_cost
 
     machine, threads = _machine(store, options), settings.threads()
     folder = model.format != "gguf"
@@ -347,7 +347,7 @@ def _quantize(store: Store, model: Model, options: PlanOptions) -> Planned:
 
 
 def _free() -> int:
-    from linnet.engines.load_plan import usable_bytes
+    from linnet.engines.llama.load_plan import usable_bytes
 
     return usable_bytes()
 

@@ -22,8 +22,8 @@ from linnet.core.models import check_free, from_hub, stamp, write_manifest
 from linnet.core.names import HubName, parse_hub_name, split_tag, to_name
 from linnet.core.records import Manifest, Model, Provenance, Record
 from linnet.core.store import Step, Store
-from linnet.engines.fit import Fit, fit, rough_memory
-from linnet.engines.load_plan import LoadOptions, plan_load
+from linnet.engines.llama.fit import Fit, fit, rough_memory
+from linnet.engines.llama.load_plan import LoadOptions, plan_load
 from linnet.formats.architectures import KNOWN
 from linnet.formats.gguf import GgufHeader, read_gguf
 from linnet.formats.gguf_rules import architecture_of, hyper_parameters

@@ -11,7 +11,7 @@ from linnet.core.events import Event, OnEvent, silent
 from linnet.core.files import check_space, read_json, write_json
 from linnet.core.records import Model
 from linnet.core.store import Step, Store
-from linnet.engines.onnx import ENGINE, MODEL, TOKENIZER, OnnxClassifier
+from linnet.engines.onnx_runtime.onnx import ENGINE, MODEL, TOKENIZER, OnnxClassifier
 from linnet.text.example_files import read_examples
 
 EXPORT_BOUND = 1e-3  # largest difference of any logit between torch and ONNX fp32
@@ -27,7 +27,7 @@ def quantize(
     The result lists the gates: name, bound, measured, passed. An fp32 export that answers otherwise than torch
     raises GateFailed; a failed int8 gate is left to `choose`, which rejects the candidate.
     """
-    from linnet.engines.hardware import has_int8_dot_product
+    from linnet.engines.planning.hardware import has_int8_dot_product
 
     inputs = {
         "model": tuned.sha256("model/model.safetensors"),
@@ -61,7 +61,7 @@ def _export(model: Path, folder: Path, name: str, texts: list[str]) -> dict[str,
     import numpy as np
 
     from linnet.core.records import Example
-    from linnet.engines import torch_encoder
+    from linnet.engines.pytorch import torch_encoder
     from linnet.training.classify import all_logits, encode
 
     classifier = torch_encoder.load(model, for_export=True)
@@ -88,7 +88,7 @@ def _export(model: Path, folder: Path, name: str, texts: list[str]) -> dict[str,
 
 def _to_int8(source: Path, folder: Path, name: str, texts: list[str]) -> dict[str, Any]:
     from linnet.engines.base import softmax
-    from linnet.engines.onnx_tools import quantize_int8
+    from linnet.engines.onnx_runtime.onnx_tools import quantize_int8
     from linnet.metrics.classification import kl_divergence
 
     quantize_int8(source / MODEL, _engine_folder(source, folder))

@@ -90,7 +90,7 @@ def likely_seconds(store: Store, found: forecast.Forecast) -> float:
 
 def check_memory(store: Store, base: Model, wanted: Rehearsal) -> None:
     """Raise GuardStopped when the run, or its merge, needs more memory than is free; with the settings that fit."""
-    from linnet.engines.load_plan import usable_bytes
+    from linnet.engines.llama.load_plan import usable_bytes
 
     shape, longest, free = forecast.shape_of(base.report), _work(wanted).longest, usable_bytes()
     factor = history.bias(store, FORECAST[MEMORY])

@@ -20,7 +20,7 @@ from linnet.core.records import Specialist
 from linnet.core.store import Store, verify_files
 from linnet.engines.base import Answer, Array, Classifier, answers
 from linnet.engines.classifiers import open_classifier
-from linnet.engines.onnx import ENGINE_FOLDER
+from linnet.engines.onnx_runtime.onnx import ENGINE_FOLDER
 
 MAX_TEXTS = 2048
 MAX_CHARACTERS = 100_000

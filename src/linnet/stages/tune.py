@@ -47,7 +47,7 @@ def tune(
 
     def work(folder: Path) -> dict[str, Any]:
         require("torch", "train")
-        from linnet.engines import torch_encoder
+        from linnet.engines.pytorch import torch_encoder
         from linnet.training.classify import encode, train_classifier
 
         # Weights, their average, the best ones and two moments, and the finished model: an upper bound.

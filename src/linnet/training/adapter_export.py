@@ -10,8 +10,8 @@ import torch
 
 from linnet.core.errors import GateFailed
 from linnet.core.files import fsync_folder, make_folder
-from linnet.engines.adapter_gguf import AdapterPrecision, AdapterProof, prove_adapter, write_adapter
-from linnet.engines.convert import hf_to_gguf
+from linnet.engines.conversion.adapter_gguf import AdapterPrecision, AdapterProof, prove_adapter, write_adapter
+from linnet.engines.conversion.convert import hf_to_gguf
 from linnet.training import decoder_folder, lora
 
 

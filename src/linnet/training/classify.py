@@ -21,7 +21,7 @@ from linnet.core.errors import InputError
 from linnet.core.events import OnEvent, silent
 from linnet.core.records import Example, Model
 from linnet.core.settings import threads
-from linnet.engines.torch_encoder import TextClassifier, from_base
+from linnet.engines.pytorch.torch_encoder import TextClassifier, from_base
 from linnet.training import lora
 from linnet.training.batching import epoch_batches, padding_share
 from linnet.training.loop import Group, Job, Progress, Trainer

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from linnet.core.errors import GateFailed
 from linnet.core.settings import threads
-from linnet.engines.convert import Precision, hf_to_gguf
+from linnet.engines.conversion.convert import Precision, hf_to_gguf
 from linnet.training import decoder_folder, lora
 from linnet.training.answers import PART_TOKENS, Decoder, Part, Rows, parts, target_logits
 from linnet.training.targets import Targets
@@ -95,7 +95,7 @@ def to_gguf(model: Path, target: Path, probes: list[Probe]) -> dict[str, Any]:
 
     Raises GateFailed, EngineError and ModelFileError for what cannot be converted, DiskFull, ResourceMissing.
     """
-    from linnet.engines.scoring import Scorer
+    from linnet.engines.scoring.scorer import Scorer
 
     kind = GGUF_TYPES[decoder_folder.precision(model)]
     hf_to_gguf(model, target, kind)

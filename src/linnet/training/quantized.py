@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from linnet.core.errors import InputError
-from linnet.engines.torch_load import load_causal
+from linnet.engines.pytorch.torch_load import load_causal
 from linnet.training import decoder_folder
 from linnet.training.recipe import Recipe
 

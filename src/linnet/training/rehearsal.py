@@ -22,10 +22,10 @@ from torch import Tensor
 from linnet.core import settings
 from linnet.core.errors import EngineError, GateFailed, GuardStopped, Interrupted, LinnetError
 from linnet.core.events import Event, OnEvent, silent
-from linnet.engines.generation import GREEDY, GenerateRequest, Generation, Message
-from linnet.engines.llama import LlamaEngine, open_llama
-from linnet.engines.load_plan import LoadOptions
+from linnet.engines.llama.engine import LlamaEngine, open_llama
+from linnet.engines.llama.load_plan import LoadOptions
 from linnet.engines.measure import forget_peak_memory, peak_memory_bytes
+from linnet.engines.requests.generation import GREEDY, GenerateRequest, Generation, Message
 from linnet.training import checkpoints, decoder_folder, lora, merging, quantized
 from linnet.training.answers import Rows
 from linnet.training.batching import epoch_batches

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from linnet.core.errors import DataError, InputError, ModelFileError
-from linnet.engines.llama_prompt import ControlTokens
+from linnet.engines.llama.llama_prompt import ControlTokens
 from linnet.formats.template_render import ChatTemplate, folder_template
 from linnet.text.conversations import Chat, Turn, named
 from linnet.training.tool_targets import tool_answers

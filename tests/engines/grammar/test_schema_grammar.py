@@ -1,0 +1,106 @@
+"""Schemas as grammars: what they allow is valid, and the real engine keeps to them."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from linnet.core.errors import InputError
+from linnet.engines.grammar.grammar_text import integer_range, literal, pattern_rule
+from linnet.engines.grammar.schema_grammar import schema_grammar
+from linnet.engines.grammar.schema_limits import check_grammar, check_schema
+from linnet.engines.llama.engine import LlamaEngine
+from linnet.engines.requests.generation import GenerateRequest, Generation, Sampling
+from tests.engines.grammar.test_schema_limits import PERSON
+from tests.engines.made_llama import needs_stories
+from tests.engines.workers import stories_plan
+
+
+@pytest.fixture(scope="module")
+def engine() -> Iterator[LlamaEngine]:
+    found = LlamaEngine(stories_plan(slots=2, context=2048))
+    yield found
+    found.close()
+
+
+def as_regex(grammar: str) -> re.Pattern[str]:
+    """Digits, classes and alternatives of GBNF are those of regular expressions once quotes and spaces are gone."""
+    return re.compile(grammar.replace('"', "").replace(" ", ""))
+
+
+@pytest.mark.parametrize(
+    ("low", "high"), [(0, 9), (0, 150), (7, 7), (-5, 12), (-120, -7), (1, 1000), (98, 1203), (0, 0), (-1, 0), (15, 234)]
+)
+def test_a_range_of_whole_numbers_is_exact(low: int, high: int) -> None:
+    found = as_regex(integer_range(low, high))
+    for number in range(low - 300, high + 300):
+        assert bool(found.fullmatch(str(number))) == (low <= number <= high), number
+    assert not found.fullmatch("007")
+
+
+def test_open_ranges_have_sixteen_digits() -> None:
+    found = as_regex(integer_range(10, None))
+    assert found.fullmatch("9" * 16)
+    assert not found.fullmatch("9")
+    with pytest.raises(InputError):
+        integer_range(3, 2)
+
+
+def test_a_literal_is_escaped() -> None:
+    assert literal('a"b\\c\n') == '"a\\"b\\\\c\\n"'
+
+
+@pytest.mark.parametrize("pattern", ["^[\\D]$", '^["\\\\]$'])
+def test_a_pattern_that_cannot_be_written_is_refused(pattern: str) -> None:
+    with pytest.raises(InputError):
+        pattern_rule(pattern)
+
+
+SCHEMAS: list[tuple[Any, Any]] = [
+    ({"type": "object", "properties": {"a": {"enum": ["x", 'y"z', 3]}}, "required": ["a"]},
+     lambda v: v["a"] in ("x", 'y"z', 3)),
+    ({"type": "array", "items": {"type": "integer", "minimum": -3, "maximum": 12}, "minItems": 2, "maxItems": 4},
+     lambda v: 2 <= len(v) <= 4 and all(-3 <= n <= 12 for n in v)),
+    ({"type": "string", "pattern": "^[A-F]{2}-\\d{1,3}(?:x|yy)?$"},
+     lambda v: re.fullmatch("[A-F]{2}-[0-9]{1,3}(?:x|yy)?", v)),
+    ({"type": "string", "minLength": 3, "maxLength": 5}, lambda v: 3 <= len(v) <= 5),
+    ({"type": "string", "format": "date"}, lambda v: re.fullmatch(r"\d{4}-\d\d-\d\d", v)),
+    ({"type": "string", "format": "uuid"}, lambda v: len(v) == 36),
+    ({"anyOf": [{"type": "null"}, {"type": "boolean"}]}, lambda v: v in (None, True, False)),
+    ({"type": "object", "properties": {"a": {"const": 1}, "b": {"const": 2}, "c": {"const": 3}}},
+     lambda v: all({"a": 1, "b": 2, "c": 3}[k] == x for k, x in v.items())),
+    ({"type": "object", "additionalProperties": False}, lambda v: v == {}),
+    ({"type": "object", "additionalProperties": {"type": "null"}}, lambda v: all(x is None for x in v.values())),
+    ({"prefixItems": [{"const": "a"}, {"const": "b"}]}, lambda v: v == ["a", "b"]),
+    ({"allOf": [{"properties": {"a": {"const": 1}}, "required": ["a"]},
+                {"properties": {"b": {"const": 2}}, "required": ["b"]}]},
+     lambda v: v == {"a": 1, "b": 2}),
+    ({"$defs": {"n": {"const": "ñ🦙"}}, "type": "array", "items": {"$ref": "#/$defs/n"}, "minItems": 1, "maxItems": 2},
+     lambda v: set(v) == {"ñ🦙"}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("schema", "holds"), [*SCHEMAS, (PERSON, lambda v: "name" in v), ({}, lambda v: True)])
+def test_a_grammar_is_one_that_we_would_let_through(schema: Any, holds: Any) -> None:
+    check_schema(schema)
+    check_grammar(schema_grammar(schema))
+
+
+@needs_stories
+@pytest.mark.parametrize(("schema", "holds"), SCHEMAS)
+def test_the_engine_keeps_to_a_schema(engine: LlamaEngine, schema: Any, holds: Any) -> None:
+    """Sampled hot, from a model that has never seen JSON: whatever ends by itself is valid."""
+    ended = 0
+    for seed in range(4):
+        sampling = Sampling(temperature=1.5, top_k=0, top_p=1.0, min_p=0.0, seed=seed)
+        request = GenerateRequest(prompt="a", json_schema=schema, sampling=sampling, max_tokens=600)
+        last = list(engine.generate(request))[-1]
+        assert isinstance(last, Generation)
+        if last.finish_reason == "stop":
+            ended += 1
+            assert holds(json.loads(last.text)), last.text
+    assert ended
