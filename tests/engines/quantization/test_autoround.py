@@ -24,12 +24,16 @@ TEXT = "The old harbour was built of grey stone. In 1921 a storm broke its wall,
         (NANO, "Q8_0", Options(method="autoround"), "makes no Q8_0"),
         (NANO, "Q4_0", Options(method="gptq"), "No method is called 'gptq'"),
         (NANO, "Q4_0", Options(method="autoround", pure=True), "without --pure"),
-        (stories(), "Q4_0", Options(method="autoround", requantize=True), "takes a Hugging Face folder"),
     ],
 )
 def test_what_it_cannot_do_is_said(tmp_path: Path, model: Path, kind: str, options: Options, said: str) -> None:
     with pytest.raises(InputError, match=said):
         convert(Store(tmp_path), str(model), kind, options)
+
+
+def test_it_takes_a_folder(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="takes a Hugging Face folder"):
+        convert(Store(tmp_path), str(stories()), "Q4_0", Options(method="autoround", requantize=True))
 
 
 @pytest.mark.skipif(os.environ.get("LINNET_NIGHTLY") != "1", reason="trains for minutes: set LINNET_NIGHTLY=1")
