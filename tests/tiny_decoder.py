@@ -13,11 +13,16 @@ ROOMS = ("kitchen", "hall", "attic")
 
 
 def tiny_decoder(folder: Path, *, dtype: str = "float32") -> Path:
-    """Two layers, 64 wide, with tied embeddings."""
+    """`tiny_llama` with the vocabulary of the chats."""
+    return tiny_llama(folder, [f"{turn.role} {turn.content}" for chat in chats(24) for turn in chat.turns], dtype)
+
+
+def tiny_llama(folder: Path, texts: list[str], dtype: str = "float32") -> Path:
+    """Random weights: two layers, 64 wide, with tied embeddings, and a tokenizer trained on `texts`."""
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
 
-    tokenizer = train_tokenizer([f"{turn.role} {turn.content}" for chat in chats(24) for turn in chat.turns] * 3)
+    tokenizer = train_tokenizer(texts * 3)
     save(tokenizer, folder)
     torch.manual_seed(3)
     config = LlamaConfig(
@@ -27,6 +32,13 @@ def tiny_decoder(folder: Path, *, dtype: str = "float32") -> Path:
     )  # fmt: skip
     LlamaForCausalLM(config).to(getattr(torch, dtype)).save_pretrained(folder)
     return folder
+
+
+def write_rows(path: Path, count: int) -> Path:
+    """The chats as JSON lines of prompt and completion."""
+    rows = [{"prompt": chat.turns[0].content, "completion": chat.turns[1].content} for chat in chats(count)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
 
 
 def chats(count: int) -> list[Chat]:

@@ -2,34 +2,18 @@
 
 from __future__ import annotations
 
-import io
 import json
-import sys
 from pathlib import Path
 
 import pytest
 
 pytest.importorskip("torch")
 
-from linnet.cli import main
+from tests.cli.test_run import Run
 from tests.gguf_files import stories
 from tests.tiny_decoder import tiny_decoder
 
 TORCH = ("--engine", "torch", "--temperature", "0", "--max-tokens", "8")
-
-
-class Run:
-    """Calls `linnet run` in this process with a pipe as its input: exit code, standard output, standard error."""
-
-    def __init__(self, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-        self.capsys, self.monkeypatch = capsys, monkeypatch
-
-    def __call__(self, *arguments: object, piped: bytes = b"") -> tuple[int, str, str]:
-        self.monkeypatch.setattr(sys, "argv", ["linnet", "run", *map(str, arguments)])
-        self.monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(piped)))
-        with pytest.raises(SystemExit) as caught:
-            main()
-        return int(caught.value.code or 0), *self.capsys.readouterr()
 
 
 @pytest.fixture

@@ -8,18 +8,18 @@ import os
 import socket
 import sys
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import suppress
 from typing import Any
 
 import httpx
 import pytest
-import uvicorn
 
 from linnet.http import server
 from linnet.http.app import create_app
 from linnet.http.guard import Limits
 from linnet.stages.serve import Specialists
 from tests.http.conftest import Client
+from tests.http.listening import listening
 
 MESSAGES = [{"role": "user", "content": "hello"}]
 # What each route takes at least, and where its limit of tokens is.
@@ -252,18 +252,6 @@ class Hasty(server.Protocol):
     header_seconds = 0.5
 
 
-@asynccontextmanager
-async def serving(specialists: Specialists, protocol: type[server.Protocol], limits: Limits) -> AsyncIterator[int]:
-    bound = server.bind("127.0.0.1", 0)
-    running = uvicorn.Server(server.configuration(create_app(specialists, limits=limits), protocol))
-    task = asyncio.create_task(running.serve(sockets=[bound]))
-    try:
-        yield bound.getsockname()[1]
-    finally:
-        running.should_exit = True
-        await task
-
-
 HEAD = b"POST /v1/classify HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 90000\r\n"
 
 
@@ -295,7 +283,7 @@ async def _normal(port: int) -> bytes:
 
 async def _besieged(specialists: Specialists, protocol: type[server.Protocol], limits: Limits, count: int) -> None:
     seconds = 10 * limits.body_seconds / 30
-    async with serving(specialists, protocol, limits) as port, asyncio.timeout(300):
+    async with listening(create_app(specialists, limits=limits), protocol) as port, asyncio.timeout(300):
         starts = (b"GET /hea", HEAD, HEAD + b"\r\n{")
         slow = [asyncio.ensure_future(_trickle(port, starts[n % len(starts)], seconds)) for n in range(count)]
         await asyncio.sleep(0)

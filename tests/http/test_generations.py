@@ -6,13 +6,11 @@ import asyncio
 import json
 import logging
 import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
 from typing import Any
 
 import httpx
 import pytest
-import uvicorn
 
 from linnet.core.store import Store
 from linnet.http import server
@@ -23,6 +21,7 @@ from linnet.stages.serve import Specialists
 from tests.engines.made_llama import needs_stories
 from tests.http.conftest import Client, assert_error
 from tests.http.decoders import STORY, faulty
+from tests.http.listening import listening
 
 pytestmark = needs_stories
 SECRET = "the text that must not be repeated"
@@ -66,18 +65,6 @@ def place(store: Store, runner: asyncio.Runner) -> Iterator[Any]:
     yield make
     for one in made:
         one.close()
-
-
-@asynccontextmanager
-async def listening(place: Place, protocol: type[server.Protocol] = server.Protocol) -> AsyncIterator[int]:
-    bound = server.bind("127.0.0.1", 0)
-    running = uvicorn.Server(server.configuration(place.app, protocol))
-    task = asyncio.create_task(running.serve(sockets=[bound]))
-    try:
-        yield bound.getsockname()[1]
-    finally:
-        running.should_exit = True
-        await task
 
 
 async def opened(port: int, **fields: Any) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
@@ -163,7 +150,7 @@ def test_a_client_that_leaves_frees_its_slot(place: Any, mode: str, stream: bool
     there = place(mode)
 
     async def check() -> float:
-        async with listening(there) as port:
+        async with listening(there.app) as port:
             links = [await opened(port, stream=stream) for _ in range(4)]  # two run, two wait
             while [(row.state, row.requests) for row in there.decoders.pool.ps()] != [("busy", 4)]:
                 await asyncio.sleep(0.01)
@@ -189,7 +176,7 @@ def test_a_reader_that_stalls_is_closed(place: Any, protocol: type[server.Protoc
     there = place("flood", limits)
 
     async def check() -> None:
-        async with listening(there, protocol) as port:
+        async with listening(there.app, protocol) as port:
             reader, writer = await opened(port, stream=True, max_tokens=400)
             await reader.readuntil(b'"text": "a"')
             reader._transport.pause_reading()  # type: ignore[attr-defined]
@@ -204,7 +191,7 @@ def test_a_server_that_stops_says_so(place: Any, monkeypatch: pytest.MonkeyPatch
     there = place("endless")
 
     async def check() -> bytes:
-        async with listening(there) as port:
+        async with listening(there.app) as port:
             reader, _ = await opened(port, stream=True)
             await reader.readuntil(b'"text": "a"')
         return await reader.read()

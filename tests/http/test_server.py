@@ -5,32 +5,19 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import suppress
 
 import pytest
-import uvicorn
 
 from linnet.core.errors import InputError, LinnetError
 from linnet.http import server
 from linnet.http.app import create_app
 from linnet.stages.serve import Specialists
+from tests.http.listening import listening
 
 
 class Hasty(server.Protocol):
     header_seconds = 0.1
-
-
-@asynccontextmanager
-async def serving(specialists: Specialists, protocol: type[server.Protocol]) -> AsyncIterator[int]:
-    bound = server.bind("127.0.0.1", 0)
-    running = uvicorn.Server(server.configuration(create_app(specialists), protocol))
-    task = asyncio.create_task(running.serve(sockets=[bound]))
-    try:
-        yield bound.getsockname()[1]
-    finally:
-        running.should_exit = True
-        await task
 
 
 async def exchange(port: int, *parts: bytes) -> tuple[int, dict[str, object]]:
@@ -62,7 +49,7 @@ def test_abuse_10_what_is_not_http(
     specialists: Specialists, runner: asyncio.Runner, status: int, parts: list[bytes]
 ) -> None:
     async def check() -> None:
-        async with serving(specialists, server.Protocol) as port:
+        async with listening(create_app(specialists)) as port:
             found, body = await exchange(port, *parts)
             assert found == status
             assert set(body["error"]) == {"message", "type", "param", "code"}  # type: ignore[arg-type]
@@ -80,7 +67,7 @@ def test_connections_without_a_request_are_closed(
     specialists: Specialists, runner: asyncio.Runner, parts: list[bytes]
 ) -> None:
     async def check() -> None:
-        async with serving(specialists, Hasty) as port, asyncio.timeout(20):
+        async with listening(create_app(specialists), Hasty) as port, asyncio.timeout(20):
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
             for part in parts:
                 writer.write(part)

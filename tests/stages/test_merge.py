@@ -19,7 +19,7 @@ from linnet.core.store import Store
 from linnet.pipeline.merge import merge, merge_adapter
 from linnet.pipeline.tune import TuneOptions, resume, tune
 from linnet.training import merging
-from tests.tiny_decoder import chats, tiny_decoder
+from tests.tiny_decoder import chats, tiny_decoder, write_rows
 
 pytestmark = pytest.mark.usefixtures("one_core")
 LORA = TuneOptions(method="lora", epochs=2, batch=8, rate=0.02, max_length=200)
@@ -32,10 +32,7 @@ def decoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def rows(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("rows") / "rows.jsonl"
-    path.write_text("".join(json.dumps({"prompt": c.turns[0].content, "completion": c.turns[1].content}) + "\n"
-                            for c in chats(24)))  # fmt: skip
-    return path
+    return write_rows(tmp_path_factory.mktemp("rows") / "rows.jsonl", 24)
 
 
 def outcome(store: Store, run: str) -> tuple[dict[str, str], bytes]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from linnet.pipeline.tune import TuneOptions, prepare_tuning, run_tuning
 from linnet.stages import rehearse as stage
 from linnet.training import forecast, merging
 from linnet.training.loop import Trainer
-from tests.tiny_decoder import chats, tiny_decoder
+from tests.tiny_decoder import tiny_decoder, write_rows
 
 pytestmark = pytest.mark.usefixtures("one_core")
 nightly = pytest.mark.skipif(os.environ.get("LINNET_NIGHTLY") != "1", reason="converts once more: LINNET_NIGHTLY=1")
@@ -32,10 +31,7 @@ def decoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def rows(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("rows") / "rows.jsonl"
-    path.write_text("".join(json.dumps({"prompt": c.turns[0].content, "completion": c.turns[1].content}) + "\n"
-                            for c in chats(24)))  # fmt: skip
-    return path
+    return write_rows(tmp_path_factory.mktemp("rows") / "rows.jsonl", 24)
 
 
 def stopped(store: Store, decoder: Path, rows: Path, options: TuneOptions) -> tuple[GuardStopped, list[Event]]:

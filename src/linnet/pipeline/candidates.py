@@ -77,16 +77,17 @@ def make_candidates(
                 files = {n: e.sha256 for n, e in quantized.run.files.items() if n.startswith(f"{kind}/")}
                 entrant = Entrant(f"{prefix}-{kind}", quantized.folder / kind, files)
                 judged = evaluate(store, entrant, prepared, decision, on_event)
-                made.append(_candidate(entrant, kind, base, (tuned, quantized, judged)))
+                made.append(candidate(entrant, kind, base, tuned.result["method"], (tuned, quantized, judged)))
     return made
 
 
-def _candidate(entrant: Entrant, kind: str, base: Model, steps: tuple[Step, Step, Step]) -> Candidate:
+def candidate(entrant: Entrant, kind: str, base: Model, method: str, steps: tuple[Step, Step, Step]) -> Candidate:
+    """What was tuned, quantised and judged, in these `steps`, under one name."""
     tuned, quantized, judged = steps
     return Candidate(
         name=entrant.name,
         base=base,
-        method=tuned.result["method"],
+        method=method,
         quantization=kind,
         engine=entrant.engine,
         tuned=tuned,

@@ -8,17 +8,17 @@ from pathlib import Path
 from typing import Any
 
 from linnet.core.events import OnEvent, silent
-from linnet.core.files import canonical, read_json, write_bytes, write_json
-from linnet.core.records import Decision, Footprint, Model
+from linnet.core.files import canonical, write_bytes, write_json
+from linnet.core.records import Decision, Model
 from linnet.core.runs import find_run
 from linnet.core.store import Step, Store
 from linnet.core.task import ENCODER_TYPES, Task
 from linnet.engines.onnx_runtime.onnx import ENGINE
 from linnet.engines.scoring.label_scoring import CLASSIFIER, GGUF
-from linnet.pipeline.candidates import Candidate
+from linnet.pipeline.candidates import Candidate, candidate
 from linnet.pipeline.gguf import converted, own_precision
 from linnet.pipeline.tune import TuneOptions, prepare_tuning, run_tuning
-from linnet.stages.evaluate import Entrant, evaluate, evaluations
+from linnet.stages.evaluate import Entrant, evaluate
 from linnet.stages.merge import merge
 from linnet.text.example_files import read_examples
 from linnet.version import code_version
@@ -56,7 +56,7 @@ def make_decoders(
                 entrant, gates = _entrant(store, base, (tuned, merged), kind, (told, decision.labels))
                 judged = evaluate(store, entrant, prepared, decision, on_event)
                 steps = (_as_tuned(tuned, len(job.data.train)), _with_gates(merged, kind, gates), judged)
-                made.append(_candidate(entrant, kind, base, method, steps))
+                made.append(candidate(entrant, kind, base, method, steps))
     return made
 
 
@@ -126,20 +126,3 @@ def _as_tuned(step: Step, examples: int) -> Step:
 def _with_gates(step: Step, kind: str, gates: list[dict[str, Any]]) -> Step:
     listed = [{**gate, "quantization": kind} for gate in gates]
     return Step(step.run.model_copy(update={"result": {"gates": listed}}), step.folder, step.reused)
-
-
-def _candidate(entrant: Entrant, kind: str, base: Model, method: str, steps: tuple[Step, Step, Step]) -> Candidate:
-    tuned, quantized, judged = steps
-    return Candidate(
-        name=entrant.name,
-        base=base,
-        method=method,
-        quantization=kind,
-        engine=entrant.engine,
-        tuned=tuned,
-        quantized=quantized,
-        evaluated=judged,
-        evaluations=evaluations(judged),
-        decision=Decision.model_validate(read_json(judged.folder / "decision.json")),
-        footprint=Footprint.model_validate(read_json(judged.folder / "footprint.json")),
-    )

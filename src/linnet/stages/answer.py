@@ -21,7 +21,6 @@ from linnet.core.failpoints import failpoint
 from linnet.core.files import write_bytes
 from linnet.core.store import Step, Store
 from linnet.engines.requests.asking import (
-    CUT,
     SLOTS,
     Decoding,
     Prediction,
@@ -217,15 +216,8 @@ def _endpoint(
                 said = client.chat([{"role": turn.role, "content": turn.content} for turn in turns], options)
         except EndpointFailed as error:
             raise Unwell(error.message) from error
-        return Prediction(
-            row=question.row,
-            text=said.text,
-            problem=CUT if said.finish == "length" else "",
-            finish=said.finish,
-            prompt_tokens=said.prompt_tokens,
-            completion_tokens=said.completion_tokens,
-            seconds=round(time.monotonic() - started, 4),
-        )
+        counts = said.prompt_tokens, said.completion_tokens
+        return Prediction.answered(question.row, said.text, said.finish, counts, started)
 
     try:
         yield ask, SLOTS

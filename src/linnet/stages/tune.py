@@ -17,6 +17,7 @@ from linnet.core.settings import is_follower, processes
 from linnet.core.store import Step, Store
 from linnet.text.conversations import chat_lines
 from linnet.text.example_files import read_examples
+from linnet.training.forecast import disk_bytes
 from linnet.training.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -247,7 +248,7 @@ def _cost(began: float, is_measured: bool) -> dict[str, Any]:
 
 
 def need_bytes(base: Model, recipe: Recipe) -> int:
-    """Room for two checkpoints of weights, their average, the best ones and two moments, and for the model."""
+    """Room on the disk for the training of this base, as `forecast.disk_bytes` counts it."""
     stored = sum(entry.size_bytes for name, entry in base.files.items() if name.endswith(".safetensors"))
     parameters = int(base.report.get("parameters") or stored // 2)
-    return stored // 5 if recipe.method == "lora" else 2 * 5 * 4 * parameters + stored
+    return disk_bytes(parameters, recipe, stored)

@@ -40,11 +40,10 @@ SHARE_CALL = "function_call"
 PLAIN = ("paragraphs", "documents")  # what a row of plain text is
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """A file as chats: its `format` and why it was taken for it, the keys read and not read, the reader's notes."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recognised:
+    """What a file was taken for: its `format` and why, the keys read and not read, the reader's notes."""
 
-    chats: tuple[Chat, ...]
     format: str
     reason: str
     fields: tuple[str, ...]
@@ -53,10 +52,35 @@ class Reading:
     sha256: str
     unit: str
 
-    def facts(self) -> dict[str, Any]:
+    def told(self, rows: int) -> dict[str, Any]:
+        """All of it as JSON, with the number of rows."""
         kept = ("format", "reason", "unit", "sha256")
         listed = {key: list(getattr(self, key)) for key in ("fields", "unread", "notes")}
-        return {**{key: getattr(self, key) for key in kept}, **listed, "rows": len(self.chats)}
+        return {**{key: getattr(self, key) for key in kept}, **listed, "rows": rows}
+
+
+def recognised(found: RawRows, kind: str, reason: str, read: set[str]) -> dict[str, Any]:
+    """The fields of a Recognised, for rows of which the keys `read` were used."""
+    known = {key: None for row in found.rows for key in row}
+    return {
+        "format": kind,
+        "reason": reason,
+        "fields": tuple(key for key in known if key in read),
+        "unread": tuple(key for key in known if key not in read),
+        "notes": tuple(found.notes),
+        "sha256": found.sha256,
+        "unit": found.unit,
+    }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading(Recognised):
+    """A file as chats."""
+
+    chats: tuple[Chat, ...]
+
+    def facts(self) -> dict[str, Any]:
+        return self.told(len(self.chats))
 
 
 def read_conversations(path: Path, *, format_: str = "", columns: Columns | None = None, split: str = "") -> Reading:
@@ -117,17 +141,7 @@ def recognise(row: Row, name: str) -> tuple[str, str]:
 
 
 def _reading(found: RawRows, chats: Sequence[Chat], kind: str, reason: str, read: set[str]) -> Reading:
-    known = {key: None for row in found.rows for key in row}
-    return Reading(
-        chats=tuple(chats),
-        format=kind,
-        reason=reason,
-        fields=tuple(key for key in known if key in read),
-        unread=tuple(key for key in known if key not in read),
-        notes=tuple(found.notes),
-        sha256=found.sha256,
-        unit=found.unit,
-    )
+    return Reading(chats=tuple(chats), **recognised(found, kind, reason, read))
 
 
 def _by_columns(found: RawRows, columns: Columns) -> Reading:

@@ -17,7 +17,7 @@ from linnet.core.errors import CorruptFile, DataError, did_you_mean, os_errors
 from linnet.core.files import canonical
 from linnet.core.records import Record
 from linnet.core.task import fill_template, template_columns
-from linnet.text.conversation_formats import PAIRS, system_turns, tools_of
+from linnet.text.conversation_formats import PAIRS, Recognised, recognised, system_turns, tools_of
 from linnet.text.conversation_rows import RawRows, parsed_if_text, read_rows, text_of
 from linnet.text.conversations import LINE_ENDS, Chat, Turn, turns_of_messages
 
@@ -58,23 +58,14 @@ class Choice(Record):
         return found or (Chat(turns=(), row=self.row, passage=self.asked),)
 
 
-@dataclass(frozen=True, slots=True)
-class Choices:
-    """A file of preferences: as `conversation_formats.Reading`."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choices(Recognised):
+    """A file of preferences."""
 
     rows: tuple[Choice, ...]
-    format: str
-    reason: str
-    fields: tuple[str, ...]
-    unread: tuple[str, ...]
-    notes: tuple[str, ...]
-    sha256: str
-    unit: str
 
     def facts(self) -> dict[str, Any]:
-        kept = {key: getattr(self, key) for key in ("format", "reason", "unit", "sha256")}
-        listed = {key: list(getattr(self, key)) for key in ("fields", "unread", "notes")}
-        return {**kept, **listed, "rows": len(self.rows)}
+        return self.told(len(self.rows))
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,14 +95,9 @@ def read_choices(path: Path, wanted: str, *, named: Named | None = None, split: 
         read |= used
     if named:
         read = {*template_columns(named.question), *named.answers}
-    known = list({key: None for row in found.rows for key in row})
     if wanted == JUDGED:
         choices = [part for choice in choices for part in _apart(choice)]
-    return Choices(
-        rows=tuple(choices), format=kind, reason=reason, notes=tuple(found.notes), sha256=found.sha256,
-        fields=tuple(key for key in known if key in read), unread=tuple(key for key in known if key not in read),
-        unit=found.unit,
-    )  # fmt: skip
+    return Choices(rows=tuple(choices), **recognised(found, kind, reason, read))
 
 
 def _recognise(row: Row, name: str, wanted: str) -> tuple[str, str]:

@@ -105,10 +105,10 @@ def memory_bytes(shape: Shape, recipe: Recipe, longest: int) -> int:
     return int(RUNTIME_BYTES + weights + states + kept + logits + unpacked)
 
 
-def disk_bytes(shape: Shape, recipe: Recipe, stored_bytes: int) -> int:
+def disk_bytes(parameters: int, recipe: Recipe, stored_bytes: int) -> int:
     """Room on the disk: two checkpoints of weights, average, best ones and moments, and the model; less of an adapter.
     `stored_bytes` are the base's weight files."""
-    return stored_bytes // 5 if recipe.method == "lora" else 2 * 5 * 4 * shape.parameters + stored_bytes
+    return stored_bytes // 5 if recipe.method == "lora" else 2 * 5 * 4 * parameters + stored_bytes
 
 
 def merge_bytes(shape: Shape) -> int:

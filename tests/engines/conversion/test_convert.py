@@ -17,7 +17,7 @@ from linnet.engines.conversion.convert import hf_to_gguf
 from linnet.engines.conversion.convert_main import splitting_rule
 from linnet.engines.scoring.scorer import Scorer
 from linnet.formats.model_check import check_model
-from recipes.nano.tokenizer import save, train_tokenizer
+from tests.tiny_decoder import tiny_llama
 
 torch = pytest.importorskip("torch")
 TEXTS = [
@@ -30,19 +30,7 @@ TEXTS = [
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A Llama of random weights whose vocabulary llama.cpp has never seen."""
-    from transformers import LlamaConfig, LlamaForCausalLM
-
-    made = tmp_path_factory.mktemp("hf")
-    tokenizer = train_tokenizer(TEXTS * 3)
-    save(tokenizer, made)
-    torch.manual_seed(3)
-    config = LlamaConfig(
-        hidden_size=64, num_hidden_layers=2, intermediate_size=96, num_attention_heads=4, num_key_value_heads=2,
-        vocab_size=tokenizer.get_vocab_size(), max_position_embeddings=256, tie_word_embeddings=True,
-        bos_token_id=1, eos_token_id=3, pad_token_id=0,
-    )  # fmt: skip
-    LlamaForCausalLM(config).save_pretrained(made)
-    return made
+    return tiny_llama(tmp_path_factory.mktemp("hf"), list(TEXTS))
 
 
 def strings(count: int) -> list[str]:

@@ -78,6 +78,19 @@ class Prediction(Record):
     seconds: float = 0.0
     probability: float | None = None
 
+    @classmethod
+    def answered(cls, row: int, text: str, finish: str, counts: tuple[int, int], started: float) -> Prediction:
+        """An answer that came. `counts`: tokens of prompt and answer; `started`: of the monotonic clock."""
+        return cls(
+            row=row,
+            text=text,
+            problem=CUT if finish == "length" else "",
+            finish=finish,
+            prompt_tokens=counts[0],
+            completion_tokens=counts[1],
+            seconds=round(time.monotonic() - started, 4),
+        )
+
 
 class Unwell(Exception):
     """The engine or endpoint failed, and not this question. The message says how."""
@@ -154,15 +167,8 @@ def ask_engine(engine: LlamaEngine, question: Question, prompting: Prompting, de
         raise Unwell(error.message) from error
     if last is None:
         raise Unwell("the engine ended without an answer")
-    return Prediction(
-        row=question.row,
-        text=last.text,
-        problem=CUT if last.finish_reason == "length" else "",
-        finish=last.finish_reason,
-        prompt_tokens=last.prompt_tokens,
-        completion_tokens=last.completion_tokens,
-        seconds=round(time.monotonic() - started, 4),
-    )
+    counts = last.prompt_tokens, last.completion_tokens
+    return Prediction.answered(question.row, last.text, last.finish_reason, counts, started)
 
 
 def enforceable(schema: Any) -> tuple[Any, list[str]]:
