@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from linnet.cli.app import app
+from linnet.cli.app import app_of
 from linnet.core.errors import InputError, NotFound
 from linnet.core.models import model_names, read_manifest
 from linnet.core.store import Store
@@ -38,7 +38,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def linnet(*arguments: str) -> Result:
-    return CliRunner().invoke(app, ["create", *arguments])
+    return CliRunner().invoke(app_of(), ["create", *arguments])
 
 
 def test_made_of_a_modelfile_and_written_again(home: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from linnet.cli.app import app
+from linnet.cli.app import app_of
 from linnet.core.errors import InputError, NotFound
 from linnet.core.keys import Keys
 from linnet.core.store import Store
@@ -21,7 +21,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def linnet(*arguments: str) -> Result:
-    return CliRunner().invoke(app, arguments)
+    return CliRunner().invoke(app_of(), arguments)
 
 
 def test_made_shown_once_and_revoked(home: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from linnet.cli.app import app
+from linnet.cli.app import app_of
 from linnet.cli.quantize_target import imatrix_of, target_of
 from linnet.core.errors import InputError
 from linnet.engines.quantization import mixture_search, quantize_guided, sensitivity
@@ -31,18 +31,18 @@ def test_a_size_with_the_text_of_a_user(tmp_path: Path) -> None:
         "Once upon a time, there was a little girl named Lily. She loved to play.\n" * 20
     )
     given = ["quantize", str(stories()), "--size", "310 kB", "--calibration", "mine.txt"]
-    done = CliRunner().invoke(app, given)
+    done = CliRunner().invoke(app_of(), given)
     assert done.exit_code == 0, done.output
     (file,) = tmp_path.glob("*.gguf")
     assert file.name == "stories260K-size-310kB.gguf"
     assert 290_000 < file.stat().st_size <= 310_000
     for said in ("mixed, size 310kB", "held-out tokens of mine.txt", "predicted and", "from the best choice"):
         assert said in done.output
-    found = json.loads(CliRunner().invoke(app, [*given, "--out", "b.gguf", "--json"]).stdout)
+    found = json.loads(CliRunner().invoke(app_of(), [*given, "--out", "b.gguf", "--json"]).stdout)
     assert found["search"]["text"] == "mine.txt"
     assert set(found["quantized"]["tensor_types"].values()) <= {"Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "F16", "MXFP4"}
     assert (tmp_path / "b.gguf").read_bytes() == file.read_bytes()
-    like = CliRunner().invoke(app, ["quantize", str(stories()), "--like", str(file), "--out", "c.gguf"])
+    like = CliRunner().invoke(app_of(), ["quantize", str(stories()), "--like", str(file), "--out", "c.gguf"])
     assert like.exit_code == 0, like.output
     assert "mixed, as listed" in like.output
 
@@ -60,7 +60,7 @@ def test_a_size_with_the_text_of_a_user(tmp_path: Path) -> None:
     ],
 )
 def test_what_is_refused(given: list[str], said: str) -> None:
-    done = CliRunner().invoke(app, ["quantize", str(stories()), *given])
+    done = CliRunner().invoke(app_of(), ["quantize", str(stories()), *given])
     assert said in done.output + str(done.exception)
     assert done.exit_code != 0
 

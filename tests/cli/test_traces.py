@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from linnet.cli.app import app
+from linnet.cli.app import app_of
 from linnet.core.errors import InputError
 from linnet.core.store import Store
 from linnet.core.traces import Trace, Traces, parse_since, stamp
 
 
 def linnet(*arguments: str) -> Result:
-    return CliRunner().invoke(app, ["traces", *arguments])
+    return CliRunner().invoke(app_of(), ["traces", *arguments])
 
 
 @pytest.fixture

@@ -1,76 +1,47 @@
-"""The verbs and where they live."""
+"""The verbs and where they live. A verb that is asked for by name is the only one imported."""
 
 from __future__ import annotations
 
+from importlib import import_module
+from typing import Any
+
 import typer
 
-from linnet.cli import (
-    build,
-    check,
-    classify,
-    compare,
-    convert,
-    cp,
-    create,
-    data,
-    doctor,
-    engine,
-    evaluate,
-    import_,
-    keys,
-    list_,
-    merge,
-    plan,
-    ps,
-    pull,
-    quantize,
-    rm,
-    run,
-    runs,
-    serve,
-    settings,
-    show,
-    stop,
-    traces,
-    tune,
-)
 from linnet.version import __version__
 
-app = typer.Typer(
-    name="linnet",
-    help="From your examples to a small language model you can trust, on hardware you own.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+# In the order of the help. A group of verbs is a module with an `app`, a verb one with a function of its name.
+GROUPS = ("data", "runs", "keys", "engine")
+VERBS = (
+    *("build", "data", "tune", "merge", "runs", "plan", "convert", "quantize", "evaluate", "compare", "check"),
+    *("classify", "serve", "ps", "stop", "keys", "traces", "run", "pull", "import", "list", "show", "rm", "cp"),
+    *("create", "engine", "doctor", "settings"),
 )
-app.command("build")(build.build)
-app.add_typer(data.app, name="data")
-app.command("tune")(tune.tune)
-app.command("merge")(merge.merge)
-app.add_typer(runs.app, name="runs")
-app.command("plan")(plan.plan)
-app.command("convert")(convert.convert)
-app.command("quantize")(quantize.quantize)
-app.command("evaluate")(evaluate.evaluate)
-app.command("compare")(compare.compare)
-app.command("check")(check.check)
-app.command("classify")(classify.classify)
-app.command("serve")(serve.serve)
-app.command("ps")(ps.ps)
-app.command("stop")(stop.stop)
-app.add_typer(keys.app, name="keys")
-app.command("traces")(traces.traces)
-app.command("run")(run.run)
-app.command("pull")(pull.pull)
-app.command("import")(import_.import_)
-app.command("list")(list_.list_)
-app.command("show")(show.show)
-app.command("rm")(rm.rm)
-app.command("cp")(cp.cp)
-app.command("create")(create.create)
-app.add_typer(engine.app, name="engine")
-app.command("doctor")(doctor.doctor)
-app.command("settings")(settings.settings)
+_MODULES = {"import": "import_", "list": "list_"}  # names that Python has itself
+
+
+def app_of(verbs: tuple[str, ...] = VERBS) -> typer.Typer:
+    """The command line with these verbs."""
+    app = typer.Typer(
+        name="linnet",
+        help="From your examples to a small language model you can trust, on hardware you own.",
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    for verb in verbs:
+        name = _MODULES.get(verb, verb)
+        module: Any = import_module(f"linnet.cli.{name}")
+        if verb in GROUPS:
+            app.add_typer(module.app, name=verb)
+        else:
+            app.command(verb)(getattr(module, name))
+    app.callback()(_root)
+    return app
+
+
+def app_for(arguments: list[str]) -> typer.Typer:
+    """The command line for these arguments: with one verb where they begin with it, else with all."""
+    return app_of((arguments[0],)) if arguments and arguments[0] in VERBS else app_of()
 
 
 def _version(asked: bool) -> None:
@@ -79,7 +50,6 @@ def _version(asked: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
 def _root(
     version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Print the version."),
 ) -> None:

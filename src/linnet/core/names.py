@@ -9,6 +9,7 @@ from linnet.core.errors import NameInvalid
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _RESERVED = {"con", "prn", "aux", "nul", *(f"{d}{i}" for d in ("com", "lpt") for i in range(10))}
+ENGINES = "engines"  # the store's room of native builds
 GRAMMAR = "A name is 1 to 64 of a-z, 0-9, dot, dash and underscore, starting with a letter or digit."
 
 

@@ -9,8 +9,9 @@ import pytest
 
 from linnet.engines.llama.engine import LlamaEngine
 from linnet.engines.llama.load_plan import LoadOptions, plan_load
-from linnet.engines.native import native_selftest as module
-from linnet.engines.native.native_selftest import ANSWER_TOKENS, FIRST_WORD, PROMPT, run_selftest, small_model
+from linnet.engines.native import selftest_model as made
+from linnet.engines.native.native_selftest import ANSWER_TOKENS, PROMPT, run_selftest
+from linnet.engines.native.selftest_model import FIRST_WORD, small_model
 from linnet.engines.requests.generation import GREEDY, GenerateRequest, Piece
 from linnet.formats.model_check import check_model
 
@@ -23,15 +24,15 @@ def test_the_model_passes_our_own_check(tmp_path: Path) -> None:
     assert small_model() == path.read_bytes()
 
 
-@pytest.mark.parametrize("kind", [module.F16, module.Q8_0, module.Q4_K, module.Q6_K])
+@pytest.mark.parametrize("kind", [made.F16, made.Q8_0, made.Q4_K, made.Q6_K])
 def test_the_weights_of_each_type_have_the_size_they_should(kind: int) -> None:
     import gguf
 
     name = gguf.GGMLQuantizationType(kind)
-    raw = np.frombuffer(module._blocks(kind, 64, np.random.default_rng(0)), np.uint8).reshape(64, -1)
-    shaped = raw.view(np.float16) if kind == module.F16 else raw
+    raw = np.frombuffer(made._blocks(kind, 64, np.random.default_rng(0)), np.uint8).reshape(64, -1)
+    shaped = raw.view(np.float16) if kind == made.F16 else raw
     weights = gguf.dequantize(shaped, name)
-    assert weights.shape == (64, module.WIDTH)
+    assert weights.shape == (64, made.WIDTH)
     assert 1 / 20 < weights.std() < 1 / 10
     assert abs(weights.mean()) < 0.01
 

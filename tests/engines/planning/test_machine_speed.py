@@ -10,6 +10,7 @@ import pytest
 
 from linnet.core.store import Store
 from linnet.engines.planning import machine_speed as speeds
+from linnet.engines.planning import speed_probe
 from linnet.engines.planning.advice import sizes_that_suit
 from linnet.engines.planning.hardware import gpu_memory
 from tests.speeds import SPEED
@@ -20,12 +21,12 @@ NIGHTLY = os.environ.get("LINNET_NIGHTLY") == "1"
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """The real measurement on models so small that it takes no time."""
-    monkeypatch.setattr(speeds, "LARGE", (2, 256, 256))
-    monkeypatch.setattr(speeds, "TINY", (2, 64, 64))
-    monkeypatch.setattr(speeds, "TINIEST", (1, 64, 64))
-    monkeypatch.setattr(speeds, "HEADS", 2)
-    monkeypatch.setattr(speeds, "TYPES", ("Q4_K",))
-    monkeypatch.setattr(speeds, "WIDTHS", (64,))
+    monkeypatch.setattr(speed_probe, "LARGE", (2, 256, 256))
+    monkeypatch.setattr(speed_probe, "TINY", (2, 64, 64))
+    monkeypatch.setattr(speed_probe, "TINIEST", (1, 64, 64))
+    monkeypatch.setattr(speed_probe, "HEADS", 2)
+    monkeypatch.setattr(speed_probe, "TYPES", ("Q4_K",))
+    monkeypatch.setattr(speed_probe, "WIDTHS", (64,))
 
 
 @pytest.mark.usefixtures("small")
@@ -68,7 +69,7 @@ def test_a_damaged_record_is_measured_again(tmp_path: Path, monkeypatch: pytest.
 @pytest.mark.skipif(not NIGHTLY, reason="measures this machine for some seconds: LINNET_NIGHTLY=1")
 def test_the_whole_measurement_is_in_order(tmp_path: Path) -> None:
     found = speeds.machine_speed(Store(tmp_path))
-    assert set(found.decode_bytes) == set(speeds.TYPES)
+    assert set(found.decode_bytes) == set(speed_probe.TYPES)
     assert all(rate > 1e7 for rate in (*found.decode_bytes.values(), *found.prefill_weights.values()))
     assert found.layer_seconds < 0.1
 

@@ -14,8 +14,8 @@ import psutil
 import pytest
 
 from linnet.core.errors import EngineError, LinnetError, ResourceMissing
-from linnet.engines.worker import process as worker_module
-from linnet.engines.worker.process import Worker
+from linnet.engines.worker import spawn
+from linnet.engines.worker.process import Worker, WorkerSpec
 from tests.engines.made_llama import STORIES, needs_stories
 from tests.engines.workers import fake_spec, stories_plan
 
@@ -96,7 +96,7 @@ def test_secrets_do_not_reach_the_child(monkeypatch: pytest.MonkeyPatch) -> None
     said = " ".join([*process.cmdline(), *(f"{k}={v}" for k, v in process.environ().items())])
     assert "s3cret" not in said
     assert worker.key not in said
-    assert set(process.environ()) <= {*worker_module.ENVIRONMENT, *worker_module.OF_ITS_OWN, "HOME", "LC_CTYPE"}
+    assert set(process.environ()) <= {*spawn.ENVIRONMENT, *spawn.OF_ITS_OWN, "HOME", "LC_CTYPE"}
     assert Path(process.cwd()) == worker.folder / "empty"
     worker.close()
 
@@ -171,13 +171,11 @@ def test_messages_out_of_turn_end_a_worker() -> None:
         loaded("hello-twice")
 
 
-def real_spec() -> worker_module.WorkerSpec:
+def real_spec() -> WorkerSpec:
     from linnet.engines.llama.load_plan import worker_options
 
     plan = stories_plan()
-    return worker_module.WorkerSpec(
-        "stories", STORIES, worker_options(plan), address_space_bytes=plan.address_space_bytes
-    )
+    return WorkerSpec("stories", STORIES, worker_options(plan), address_space_bytes=plan.address_space_bytes)
 
 
 def test_the_real_worker_limits_itself() -> None:

@@ -12,12 +12,9 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from linnet.core.errors import ContextExceeded, EngineError, InputError
-from linnet.engines.base import Array
 from linnet.engines.grammar.schema_limits import check_grammar, check_schema
 from linnet.engines.llama.llama_body import call_grammar, completion_body, message_json
 from linnet.engines.llama.llama_client import STALL_S, EngineClient, EngineGone, EngineStalled, EventStream
@@ -44,6 +41,9 @@ from linnet.formats.chat_template import check_template
 from linnet.formats.gguf import read_gguf
 from linnet.formats.gguf_adapter import check_adapter
 from linnet.formats.model_check import check_model, check_text_model, require_template
+
+if TYPE_CHECKING:
+    from linnet.engines.base import Array
 
 HUGE = 128 << 10  # characters
 _FINISH: dict[str, Finish] = {"eos": "stop", "word": "stop", "limit": "length", "none": "length"}
@@ -242,6 +242,8 @@ class LlamaEngine:
         """Unit vectors, shape (texts, width). Raises EngineError unless loaded with `embedding`."""
         if not self.plan.options.embedding:
             raise EngineError(f"{self.plan.label} was not loaded for embeddings.", "Load it with embedding=True.")
+        import numpy as np
+
         ids = [self.prompt_ids(GenerateRequest(prompt=text)) for text in texts]
         for row in ids:
             if len(row) > self.context:

@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from linnet.core import settings
 from linnet.core.errors import EngineError, InputError, LinnetError, NotFound, ResourceMissing
 from linnet.core.files import canonical, read_json, sha256_bytes, write_json
+from linnet.core.names import ENGINES
 from linnet.core.records import FileEntry, Record
 from linnet.core.store import RECORD, Store, verify_files
 from linnet.engines.native import native_selftest
@@ -24,7 +25,7 @@ from linnet.engines.native.build_sources import PINNED
 from linnet.engines.native.native_selftest import SelfTest
 
 WHEEL = "xllamacpp"
-ENGINES, TESTS = "engines", "engine-tests"  # rooms of the store
+TESTS = "engine-tests"  # room of the store
 SERVER, LIBRARIES = "llama-server", ("libllama.so", "libllama.dylib")
 BUILD = "Build it with: linnet engine build"
 

@@ -20,11 +20,12 @@ from pathlib import Path
 from linnet.core.errors import EngineError, InputError, LinnetError, os_errors
 from linnet.core.events import Event, OnEvent, silent
 from linnet.core.files import canonical, check_space, make_folder, publish_folder, sha256_bytes, write_json
+from linnet.core.names import ENGINES
 from linnet.core.settings import threads
 from linnet.core.store import RECORD, Store, scan_files, verify_files
 from linnet.engines.native.build_sources import PINNED, Source, identify, source_root, unpack
 from linnet.engines.native.build_tools import Tools, find_tools, wrap_zig
-from linnet.engines.native.choice import ENGINES, NativeEngine, native_engines, remove_old
+from linnet.engines.native.choice import NativeEngine, native_engines, remove_old
 
 TARGETS = ("llama-server", "llama-quantize", "llama-bench", "llama-perplexity")
 FLAGS = (

@@ -1,37 +1,26 @@
 """How fast this machine is, measured once in some seconds and kept: memory, matrices, and the engine that is in use.
 
-The engine reads models of random weights as it would read any: what is measured is the path that requests take. Kept in
-the store under the machine's identity; another processor, engine or number of threads is measured anew.
+Kept in the store under the machine's identity; another processor, engine or number of threads is measured anew.
+Measuring itself is speed_probe's.
 """
 
 from __future__ import annotations
 
 import os
-import struct
-import tempfile
-import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
 from pydantic import ValidationError
 
-from linnet.core.errors import EngineError, LinnetError
-from linnet.core.files import canonical, make_folder, read_json, sha256_bytes, write_json
+from linnet.core.errors import LinnetError
+from linnet.core.files import canonical, read_json, sha256_bytes, write_json
 from linnet.core.history import machine_id
 from linnet.core.records import Record
 from linnet.core.settings import threads
 from linnet.core.store import Store
-from linnet.formats.gguf_write import head, padded, place, text, texts, uint32
 
 VERSION = 1  # of what is measured
 ROOM = "machine"
-TYPES = ("F16", "Q8_0", "Q4_K")
-LARGE, TINY, TINIEST = (8, 1024, 4096), (16, 64, 128), (2, 64, 128)  # layers, width, feed-forward
-HEADS, VOCABULARY, WORDS, CONTEXT, BATCH = 8, 512, 259, 512, 64
-PROMPT, ANSWER, ROUNDS = 2 * BATCH, 12, 2
-WIDTHS = (256, 1024)  # of the matrix products
 BUSY = 1.25  # waiting processes per core, beyond which a measurement is said to be disturbed
 
 
@@ -104,133 +93,6 @@ def _kept(path: Path) -> MachineSpeed | None:
 
 
 def _measure(key: str, engine: str, count: int) -> MachineSpeed:
-    started, load = time.monotonic(), os.getloadavg()[0] / max(1, os.cpu_count() or 1)
-    decode, prefill = {}, {}
-    with tempfile.TemporaryDirectory(prefix="linnet-speed-") as folder:
-        tiny = _timed(_model(Path(folder) / "tiny.gguf", "F16", TINY), engine, count)[1]
-        tiniest = _timed(_model(Path(folder) / "tiniest.gguf", "F16", TINIEST), engine, count)[1]
-        layer = max(0.0, (tiny - tiniest) / (TINY[0] - TINIEST[0]))
-        token = max(0.0, tiniest - TINIEST[0] * layer)
-        for kind in TYPES:
-            path = _model(Path(folder) / "large.gguf", kind, LARGE)
-            read, write = _timed(path, engine, count)
-            size, weights = path.stat().st_size, _weights(LARGE)
-            # A machine that was busy in one of the rounds must not make the rest look free.
-            decode[kind] = size / max(write / 2, write - token - LARGE[0] * layer)
-            prefill[kind] = weights / max(read / 2, read - LARGE[0] * layer / BATCH)
-            path.unlink()
-    return MachineSpeed(
-        key=key,
-        machine=machine_id(),
-        engine=engine,
-        threads=count,
-        copy_bytes=_copy(),
-        matrix_flops={str(width): _product(width) for width in WIDTHS},
-        decode_bytes=decode,
-        prefill_weights=prefill,
-        token_seconds=token,
-        layer_seconds=layer,
-        load=round(load, 2),
-        seconds=round(time.monotonic() - started, 2),
-        created=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-    )
+    from linnet.engines.planning.speed_probe import measure
 
-
-def _copy() -> float:
-    from linnet.engines.llama.fit import memory_copy_speed
-
-    return memory_copy_speed()
-
-
-def _product(width: int) -> float:
-    """Floating-point operations per second of numpy's float32 product of PROMPT rows: the best of some."""
-    rows, matrix = np.ones((1024, width), np.float32), np.ones((width, 4 * width), np.float32)
-    best = float("inf")
-    for _ in range(max(3, 2048 // width)):
-        started = time.perf_counter()
-        rows @ matrix
-        best = min(best, time.perf_counter() - started)
-    return 2 * rows.size * 4 * width / best
-
-
-def _timed(path: Path, engine: str, count: int) -> tuple[float, float]:
-    """Seconds a token of a prompt and of an answer: the best of some rounds."""
-    from linnet.engines.llama.engine import LlamaEngine
-    from linnet.engines.llama.load_plan import LoadOptions, plan_load
-    from linnet.engines.requests.generation import GREEDY, GenerateRequest, Generation
-
-    options = LoadOptions(context=CONTEXT, slots=1, threads=count, batch=BATCH, checkpoints=0, engine=engine)
-    runner = LlamaEngine(plan_load(path, options, label="the speed test's model"))
-    read = written = float("inf")
-    try:
-        for number in range(ROUNDS + 1):
-            ids = tuple(int(one) for one in np.random.default_rng(number).integers(300, VOCABULARY, PROMPT))
-            made = GenerateRequest(token_ids=ids, sampling=GREEDY, max_tokens=ANSWER)
-            *_, answer = runner.generate(made)
-            if not isinstance(answer, Generation):
-                raise EngineError("The engine gave no answer to the speed test.")
-            first = answer.timings.first_token_ms or answer.timings.total_ms
-            if number and answer.completion_tokens > 1:  # the first round warms up
-                read = min(read, first / 1000 / PROMPT)
-                # A stream can come in one piece: never less than the engine itself says.
-                after = max(answer.timings.total_ms - first, answer.timings.decode_ms)
-                written = min(written, after / 1000 / (answer.completion_tokens - 1))
-    finally:
-        runner.close()
-    if not 0 < max(read, written) < float("inf"):
-        raise EngineError("The speed test's answers were too short to tell a speed.")
-    return read, max(written, 1e-9)
-
-
-def _weights(shape: tuple[int, int, int]) -> int:
-    layers, width, forward = shape
-    return layers * (4 * width * width + 3 * width * forward) + VOCABULARY * width
-
-
-def _model(path: Path, kind: str, shape: tuple[int, int, int]) -> Path:
-    """A Llama whose weights repeat a small block of noise; its answers never end early."""
-    from linnet.engines.quantization.quant_kernels import quantize_rows
-
-    layers, width, forward = shape
-    sizes = {"attn_q": (width, width), "attn_k": (width, width), "attn_v": (width, width)}
-    sizes |= {"attn_output": (width, width), "ffn_gate": (width, forward), "ffn_up": (width, forward)}
-    sizes["ffn_down"] = (forward, width)
-    named: list[tuple[str, str, tuple[int, ...]]] = [("token_embd.weight", kind, (width, VOCABULARY))]
-    for layer in range(layers):
-        named += [(f"blk.{layer}.{name}.weight", kind, size) for name, size in sizes.items()]
-        named += [(f"blk.{layer}.{name}.weight", "F32", (width,)) for name in ("attn_norm", "ffn_norm")]
-    named.append(("output_norm.weight", "F32", (width,)))
-    placed, noise = place(named), np.random.default_rng(1)
-    blocks = {w: quantize_rows(noise.normal(0, 0.05, (16, w)).astype(np.float32), kind) for w in {width, forward}}
-    make_folder(path.parent)
-    with path.open("wb") as handle:
-        handle.write(head(_metadata(shape), placed))
-        for one in placed:
-            rows = one.shape[1] if len(one.shape) > 1 else 0
-            data = np.tile(blocks[one.shape[0]], (rows // 16, 1)) if rows else np.ones(one.shape[0], np.float32)
-            if one.name == "token_embd.weight":
-                data[:WORDS] = 0  # an answer is made of words, and never ends early
-            handle.write(data.tobytes() + bytes(padded(one.size_bytes, 32) - one.size_bytes))
-    return path
-
-
-def _metadata(shape: tuple[int, int, int]) -> dict[str, bytes]:
-    layers, width, forward = shape
-    numbers = {"block_count": layers, "embedding_length": width, "context_length": CONTEXT, "vocab_size": VOCABULARY}
-    numbers |= {"feed_forward_length": forward, "attention.head_count": HEADS, "rope.dimension_count": width // HEADS}
-    found = {"general.architecture": text("llama"), "tokenizer.ggml.model": text("llama")}
-    found |= {f"llama.{name}": uint32(value) for name, value in numbers.items()}
-    found["llama.attention.layer_norm_rms_epsilon"] = struct.pack("<If", 6, 1e-5)
-    return {**found, **dict(_vocabulary())}
-
-
-def _vocabulary() -> Iterator[tuple[str, bytes]]:
-    """<unk>, <s>, </s>, the bytes, and words of one made-up kind."""
-    words = VOCABULARY - WORDS
-    tokens = ["<unk>", "<s>", "</s>", *(f"<0x{b:02X}>" for b in range(256)), *(f"\u2581w{i}" for i in range(words))]
-    kinds = [2, 3, 3, *[6] * 256, *[1] * words]
-    yield "tokenizer.ggml.tokens", texts(tokens)
-    yield "tokenizer.ggml.scores", struct.pack("<IIQ", 9, 6, VOCABULARY) + np.zeros(VOCABULARY, "<f4").tobytes()
-    yield "tokenizer.ggml.token_type", struct.pack("<IIQ", 9, 5, VOCABULARY) + np.array(kinds, "<i4").tobytes()
-    for name, value in {"unknown": 0, "bos": 1, "eos": 2}.items():
-        yield f"tokenizer.ggml.{name}_token_id", uint32(value)
+    return measure(key, engine, count)

@@ -13,7 +13,6 @@ import secrets
 import shutil
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections import deque
@@ -24,6 +23,7 @@ from typing import Any, BinaryIO
 
 from linnet.core.errors import EngineError, LinnetError, ResourceMissing
 from linnet.engines.worker import worker_folder
+from linnet.engines.worker.spawn import Early, end_early, spawn, take_early
 from linnet.engines.worker.worker_protocol import PROTOCOL, ProtocolError, read_message, write_message
 
 HELLO_S = 10.0
@@ -31,15 +31,6 @@ LOAD_S, LOAD_S_PER_GB = 60.0, 10.0
 SILENCE_S = 15.0  # seven heartbeats: a machine that swaps is slow, not dead
 LOG_LINES, LOG_CHARACTERS = 60, 400
 SOCKET_NAME = "engine.sock"  # llama.cpp takes a host for a path when it ends in .sock
-# Nothing else of our environment reaches a worker. HOME is its own empty folder.
-ENVIRONMENT = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES")
-OF_ITS_OWN = {
-    "MALLOC_ARENA_MAX": "2",  # each arena reserves 64 MiB of address space
-    # Threads that wait for each other by spinning starve themselves on a busy machine: with two threads on two busy
-    # cores libgomp's default took 16 to 60 s for 60 tokens, this 0.8 to 2.5 s (docs/log.md).
-    "GOMP_SPINCOUNT": "1000",
-    "GGML_NO_BACKTRACE": "1",  # else a failed assertion starts a debugger on the process
-}
 _OUT_OF_MEMORY = (
     "bad_alloc",
     "insufficient memory",
@@ -86,19 +77,14 @@ class _Facts:
 _running: set[Worker] = set()
 
 
-def child_environment(folder: Path) -> dict[str, str]:
-    """The allow-listed variables, a home that is empty, and OF_ITS_OWN."""
-    kept = {name: os.environ[name] for name in ENVIRONMENT if name in os.environ}
-    return {**kept, **OF_ITS_OWN, "HOME": str(folder / "empty")}
-
-
 class Worker:
     """A process with one loaded model. `socket` and `key` open its door while `alive`; nothing runs before `load`."""
 
     def __init__(self, spec: WorkerSpec) -> None:
         self.spec = spec
         self.key = secrets.token_hex(24)
-        self.folder = worker_folder.new_folder()
+        self._early = None if spec.command else take_early()
+        self.folder = self._early.folder if self._early else worker_folder.new_folder()
         self.socket = self.folder / SOCKET_NAME
         self.ended = threading.Event()
         self.exit_reason = ""
@@ -146,6 +132,9 @@ class Worker:
             if self._killed_for:
                 raise EngineError(f"{self.spec.label} was stopped.", "Load it again.")
             self._begun = True
+        if (early := self._early) is not None:
+            early.take(lambda found: self._live(found.process))
+            return
         try:
             threading.Thread(target=self._live, name="linnet-worker", daemon=True).start()
         except RuntimeError as error:
@@ -174,31 +163,16 @@ class Worker:
         self.load_ms = 1000 * (self.facts.heard - started)
         self._ready = True
 
-    def _spawn(self) -> subprocess.Popen[bytes]:
-        worker_folder.sweep()
-        worker_folder.make(self.folder)
-        main = Path(__file__).with_name("worker_main.py")
-        command = list(self.spec.command) or [sys.executable, "-I", str(main)]
-        return subprocess.Popen(
-            [*command, str(os.getpid())],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env=child_environment(self.folder),
-            cwd=self.folder / "empty",
-            start_new_session=True,
-        )
-
-    def _live(self) -> None:
-        """The child's life, in a thread that starts it and stays until it has ended.
+    def _live(self, early: subprocess.Popen[bytes] | None = None) -> None:
+        """The child's life, in the thread that starts it, or started it early, and stays until it has ended.
 
         Python delivers Ctrl-C to the main thread only, and the kernel kills a child when the *thread* that made it
         ends (PR_SET_PDEATHSIG), while a server's threads come and go.
         """
         _running.add(self)
         try:
-            if not self._killed_for:
-                process = self._spawn()
+            if early is not None or not self._killed_for:
+                process = early or spawn(self.folder, self.spec.command)
                 with self._lock:
                     self._process = process
                     late = self._killed_for
@@ -270,6 +244,8 @@ class Worker:
         with self._lock:
             self._killed_for = self._killed_for or "was closed"
             if not self._begun:
+                if self._early is not None and not self.ended.is_set():
+                    self._early.take(Early.end)
                 self.ended.set()
         if not self.ended.is_set():
             self._send({"type": "stop"})
@@ -348,6 +324,7 @@ def _describe(code: int) -> str:
 def close_all() -> None:
     """End every worker of this process; not those of the process that forked it."""
     mine = [worker for worker in list(_running) if worker._owner == os.getpid()]
+    end_early()
     for worker in mine:
         worker.kill("was closed")
     for worker in mine:

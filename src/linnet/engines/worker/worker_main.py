@@ -259,14 +259,18 @@ def start_wheel(load: dict[str, Any], channel: Channel) -> Any:
     return server
 
 
-def main(parent: int) -> None:
-    """Say hello, load what is asked, stay until told to stop or until the pipe closes."""
+def main(parent: int, *, warm: bool = False) -> None:
+    """Say hello, load what is asked, stay until told to stop or until the pipe closes. `warm` imports the wheel at
+    once: the parent is not ready yet."""
     die_with(parent)
     limit(0)
     channel = Channel()
     network = leave_the_network()
     die_with(parent)  # again: new credentials can clear it
     channel.send({"type": "hello", "protocol": 1, "pid": os.getpid(), "network": network})
+    if warm:
+        with contextlib.suppress(Exception):  # what is wrong with it shows when it is needed
+            import xllamacpp  # noqa: F401
     kept = None
     while message := channel.receive():
         if message["type"] == "stop":
@@ -286,4 +290,4 @@ def main(parent: int) -> None:
 if __name__ == "__main__":
     # -I leaves out PYTHONPATH, so that Linnet must be found from where this file lies.
     sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
-    main(int(sys.argv[1]))
+    main(int(sys.argv[1]), warm=sys.argv[2:] == ["warm"])
