@@ -45,6 +45,7 @@ from linnet.engines.native.choice import Choice, choose_engine
 OUT = Path(os.environ.get("LINNET_BENCH", ".bench"))
 TEXTS = ["a model of random weights says nothing that was worth training a tokenizer on"]
 SLOTS, CONTEXT, WAITING = 16, 1024, 64
+RAMP_S = 3.0  # until the queue of an overloaded server is full
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +81,8 @@ class Answer:
     first_s: float = 0.0
     total_s: float = 0.0
     tokens: int = 0
+    retry_s: float = 0.0  # Retry-After of a refusal
+    pieces: list[float] = field(default_factory=list)  # when each came, by the clock
 
 
 @dataclass
@@ -107,8 +110,11 @@ async def ask(door: Door, prompt: list[int], new: int) -> Answer:
         found = Answer(int((await reader.readline()).split()[1]))
         last, is_whole = b"", False
         while line := await reader.readline():
+            if line.lower().startswith(b"retry-after:"):
+                found.retry_s = float(line.split(b":")[1])
             if line.startswith(b"data: {"):
-                found.first_s = found.first_s or time.perf_counter() - started
+                found.pieces.append(time.perf_counter())
+                found.first_s = found.first_s or found.pieces[0] - started
                 last = line if b'"usage"' in line else last
             is_whole = is_whole or line.startswith(b"data: [DONE]")
         found.total_s = time.perf_counter() - started
@@ -289,16 +295,21 @@ def overload(name: str, size: Size, _: Path | None) -> None:
         given = prompts(1, SLOTS * size.each * 2, size.prompt)
         peak = load(door, SLOTS, given, size.new)
         before = process.memory_info().rss
-        most, found = asyncio.run(_flood(door, 10 * SLOTS, size, process))
+        most, found, begun = asyncio.run(_flood(door, 10 * SLOTS, size, process))
         after = load(door, SLOTS, given, size.new)
     whole = [one for one in found.answers if one.tokens]
+    # While the queue is full: not while it fills, nor while the last ones leave the slots empty.
+    full = [
+        at for one in whole for at in one.pieces[: one.tokens] if begun + RAMP_S < at < begun + RAMP_S + size.overload_s
+    ]
+    goodput = len(full) / size.overload_s
     refused = [1000 * one.total_s for one in found.answers if one.status == 503]
     lost = sum(one.status == 200 and not one.tokens for one in found.answers)
     other = sum(one.status not in (200, 503) for one in found.answers)
     values = {
         "peak": round(peak.rate, 1),
-        "goodput": round(found.rate, 1),
-        "ratio": round(found.rate / peak.rate, 3),
+        "goodput": round(goodput, 1),
+        "ratio": round(goodput / peak.rate, 3),
         "afterwards": round(after.rate, 1),
         "answered": len(whole),
         "refused": len(refused),
@@ -315,9 +326,9 @@ def overload(name: str, size: Size, _: Path | None) -> None:
     print(f"| memory of the server | {values['memory_mb'][1]} MB | {values['memory_mb'][0]} MB (before) | | |")
 
 
-async def _flood(door: Door, clients: int, size: Size, process: psutil.Process) -> tuple[int, Load]:
-    """Clients that ask again at once when they were answered, and after a second or so, as Retry-After says, when
-    refused."""
+async def _flood(door: Door, clients: int, size: Size, process: psutil.Process) -> tuple[int, Load, float]:
+    """Clients that ask again at once when they were answered, and after what Retry-After says, or half a second less or
+    more, when refused. Returns the most memory, the answers, and when it began."""
     found, most = Load(), 0
     started = time.perf_counter()
 
@@ -325,13 +336,13 @@ async def _flood(door: Door, clients: int, size: Size, process: psutil.Process) 
         chance = random.Random(number)
         await asyncio.sleep(chance.random())  # people do not come at the same moment
         for index in range(1_000_000):
-            if time.perf_counter() - started > size.overload_s:
+            if time.perf_counter() - started > RAMP_S + size.overload_s:
                 return
             (prompt,) = prompts(10_000 + 997 * number + index, 1, size.prompt)
             answer = await ask(door, prompt, size.new)
             found.answers.append(answer)
             if answer.status == 503:
-                await asyncio.sleep(0.5 + chance.random())
+                await asyncio.sleep(answer.retry_s - 0.5 + chance.random())
 
     waiting = [asyncio.ensure_future(client(number)) for number in range(clients)]
     while not all(one.done() for one in waiting):
@@ -339,7 +350,7 @@ async def _flood(door: Door, clients: int, size: Size, process: psutil.Process) 
         await asyncio.sleep(0.2)
     await asyncio.gather(*waiting)
     found.seconds = time.perf_counter() - started
-    return most, found
+    return most, found, started
 
 
 def peer(name: str, size: Size, program: Path | None) -> None:

@@ -144,6 +144,19 @@ def test_full_queue_is_said_at_once(place: Any) -> None:
     assert there.generations.inside == 0
 
 
+def test_retry_after_grows_with_what_an_answer_takes(place: Any) -> None:
+    there = place("endless", GenerationLimits(waiting=64))
+    there.generations.inside = 10_000
+    told = []
+    for seconds in (0.0, 8.0, 8.0, 8.0, 600.0):
+        there.generations.note_slot(seconds)
+        told.append(int(there.ask().headers["retry-after"]))
+    there.generations.inside = 0
+    assert told == sorted(told)
+    assert (told[0], told[-1]) == (1, 30)
+    assert 1 < told[1] < told[3] < 30
+
+
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("mode", ["endless", "stall"])
 def test_a_client_that_leaves_frees_its_slot(place: Any, mode: str, stream: bool) -> None:

@@ -41,6 +41,8 @@ ROUTERS = (
     embeddings.router,
     tasks.router,
 )
+# Routes whose every request is written an answer by a decoder; /v1/chat/completions also serves classifiers.
+WRITERS = {"/v1/completions", "/v1/responses", "/v1/messages", "/api/generate", "/api/chat"}
 _ASSETS = "/static-offline-docs"
 _MESSAGES = {404: "There is nothing at this address.", 405: "This address does not take this method."}
 
@@ -97,6 +99,7 @@ def create_app(
     routes = (route for router in ROUTERS for route in router.routes if isinstance(route, APIRoute))
     traced = {route.path for route in routes if {"POST", "DELETE"} & (route.methods or set())}
     more: dict[str, Any] = {"access": access, "metrics": generations.metrics, "recorder": recorder}
+    more["admit"] = lambda path: generations.refuse_if_full() if path in WRITERS else None
     app.add_middleware(Guard, hosts=hosts, limits=limits, traced=traced, **more)
     return app
 

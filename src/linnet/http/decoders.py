@@ -23,7 +23,8 @@ from linnet.core.store import Store
 from linnet.engines.llama.engine import open_llama
 from linnet.engines.llama.llama_prompt import FILL_IN_MARKS, control_tokens
 from linnet.engines.llama.load_plan import LoadOptions, usable_bytes
-from linnet.engines.llama.pool import EnginePool, PoolEngine, Source
+from linnet.engines.llama.pool import EnginePool
+from linnet.engines.llama.pool_entries import PoolEngine, Source
 from linnet.formats.builtin import RUNNABLE, our_model
 from linnet.formats.gguf import GgufHeader, read_gguf
 from linnet.formats.model_report import ModelReport

@@ -12,7 +12,7 @@ from fastapi.responses import Response
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from linnet.engines.base import Array
-from linnet.engines.llama.pool import PoolEngine
+from linnet.engines.llama.pool_entries import PoolEngine
 from linnet.engines.requests.generation import FieldError, GenerateRequest, Generation, Piece
 from linnet.http.bodies import OLLAMA_ERRORS, Body, CheckedRoute
 from linnet.http.decoders import embedding_name

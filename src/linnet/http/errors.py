@@ -37,7 +37,11 @@ _ANTHROPIC_TYPES = {
 
 
 class ServerBusy(LinnetError):
-    """The queue is full: the request was not begun."""
+    """The queue is full: the request was not begun. `retry_s` is when to come back, in seconds."""
+
+    def __init__(self, message: str, retry_s: int = RETRY_AFTER_S) -> None:
+        super().__init__(message)
+        self.retry_s = retry_s
 
 
 class ClientGone(LinnetError):
@@ -102,7 +106,7 @@ def describe(error: Exception, param: str | None = None) -> Problem:
         case InputError():
             return Problem(400, str(error).replace("\n", " "), param=param)
         case ServerBusy():
-            return Problem(503, error.message, "server_overloaded", headers={"retry-after": str(RETRY_AFTER_S)})
+            return Problem(503, error.message, "server_overloaded", headers={"retry-after": str(error.retry_s)})
         case ModelBusy():
             return Problem(409, "The model is in use.", "model_busy", "model")
         case EngineError():

@@ -6,6 +6,7 @@ Knows no dialect: requests go in as GenerateRequests, events come out as Pieces 
 from __future__ import annotations
 
 import asyncio
+import math
 import threading
 import time
 from collections import deque
@@ -19,7 +20,8 @@ from typing import TypeVar, cast
 from linnet.core.errors import InputError, LinnetError, ResourceMissing
 from linnet.core.records import Preset
 from linnet.core.settings import get_number
-from linnet.engines.llama.pool import EnginePool, Lease, PoolEngine
+from linnet.engines.llama.pool import EnginePool, Lease
+from linnet.engines.llama.pool_entries import PoolEngine
 from linnet.engines.requests.generation import Cancel, FieldError, GenerateRequest, Generation, Piece
 from linnet.http.access import CALLER
 from linnet.http.errors import ClientGone, Problem, Refused, ServerBusy, describe
@@ -28,6 +30,7 @@ from linnet.http.presets import Adopting, adopt
 from linnet.http.slots import Slots
 from linnet.http.tracing import CURRENT
 
+RETRY_MOST_S = 30
 Result = TypeVar("Result")
 Item = tuple[int, Piece | Generation]  # which of the requests, and its next event
 Build = Callable[[PoolEngine], Sequence[GenerateRequest]]
@@ -55,6 +58,7 @@ class Generations:
         self.inside = 0  # running and waiting together
         self._threads = ThreadPoolExecutor(2 * self.limits.waiting + 128, "linnet-generate")
         self._slots: dict[int, Slots] = {}
+        self._slot_s = 0.0  # how long answers hold a slot, the last ones counting most
         self.metrics = Metrics()
         self.widen: Widen | None = None
         self.preset: Callable[[str], Preset | None] = lambda _: None  # of a model's name
@@ -79,9 +83,20 @@ class Generations:
 
         Raises ServerBusy when the queue is full.
         """
-        if self.inside >= self.limits.waiting + self._capacity():
-            raise ServerBusy("The server is busy, please try again.")
+        self.refuse_if_full()
         return Answering(self, model, build, keep_alive_s, param, context=context)
+
+    def refuse_if_full(self) -> None:
+        """Raise ServerBusy when no further request may wait."""
+        capacity = self._capacity()
+        if self.inside >= self.limits.waiting + capacity:
+            # By then about a quarter of the queue has moved on. Who comes back each second costs more than an answer.
+            quarter = math.ceil(self.limits.waiting / 4 * self._slot_s / capacity)
+            raise ServerBusy("The server is busy, please try again.", min(max(1, quarter), RETRY_MOST_S))
+
+    def note_slot(self, seconds: float) -> None:
+        """An answer held its slot for so long."""
+        self._slot_s += (seconds - self._slot_s) / 8
 
     def _capacity(self) -> int:
         return max(sum(slots.count for slots in self._slots.values()), int(get_number("LINNET_SLOTS")), 1)
@@ -181,7 +196,9 @@ class Answering:
         last: Item | None = None
         error: Exception | None = None
         try:
-            lease = await self._in_thread(self._get_lease)
+            lease = self._get_ready_lease()
+            if lease is None:
+                lease = await self._in_thread(self._get_lease)
             if not self._cancel.cancelled:
                 last = await self._in_slot(lease)
         except asyncio.CancelledError:  # by `stop`, which has said why, or with the loop
@@ -196,13 +213,20 @@ class Answering:
                 self._late.cancel()
             self._finish(self._stopped_by or error, last)
 
+    def _get_ready_lease(self) -> Lease | None:
+        """The lease of a loaded engine, which needs no thread: two changes of threads less before the first token."""
+        lease = self._host.pool.lease_ready(self._model, self._keep_alive_s, self._context or 0)
+        return None if lease is None else self._hold(lease, 0.0)
+
     def _get_lease(self) -> Lease:
         started = time.monotonic()
         lease = self._wide_enough(self._host.pool.lease(self._model, self._keep_alive_s))
+        return self._hold(lease, 1000 * (time.monotonic() - started))
+
+    def _hold(self, lease: Lease, loaded_ms: float) -> Lease:
         with self._changed:
             if not self._over:
-                self._lease, self._leased = lease, True
-                self.loaded_ms = 1000 * (time.monotonic() - started)
+                self._lease, self._leased, self.loaded_ms = lease, True, loaded_ms
                 return lease
         lease.close()
         raise ClientGone
@@ -238,13 +262,16 @@ class Answering:
         slots = self._host.slots(lease.engine)
         slots.users += 1
         try:
-            waiting = self._waiting_for_slot = self._loop.create_task(slots.take(self._caller))
-            await waiting
-            self._waiting_for_slot = None
+            if not slots.take_free():
+                waiting = self._waiting_for_slot = self._loop.create_task(slots.take(self._caller))
+                await waiting
+                self._waiting_for_slot = None
+            started = time.monotonic()
             try:
                 return await self._in_thread(partial(self._generate, lease))
             finally:
                 slots.give_back()
+                self._host.note_slot(time.monotonic() - started)
         finally:
             slots.users -= 1
             self._host.forget(lease.engine)

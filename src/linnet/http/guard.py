@@ -126,7 +126,8 @@ class _Reply:
 
 class Guard:
     """Middleware in front of every route. `hosts` are the names that the Host header may hold; `access` knows the keys.
-    `traced` are the routes whose POST and DELETE requests leave a trace with the `recorder`.
+    `traced` are the routes whose POST and DELETE requests leave a trace with the `recorder`. `admit` raises for the
+    path of a request that the server is too busy for, before its body is looked at.
 
     Answers every exception that comes out of the routes, so that none reaches the server or its log unread.
     """
@@ -141,11 +142,12 @@ class Guard:
         metrics: Metrics | None = None,
         recorder: Recorder | None = None,
         traced: Collection[str] = (),
+        admit: Callable[[str], None] = lambda _: None,
     ) -> None:
         self.app = app
         self.access, self.metrics = access or Access(), metrics or Metrics()
         self.hosts, self._recorder, self._traced = hosts, recorder or Recorder(), frozenset(traced)
-        self.limits = limits or Limits()
+        self.limits, self._admit = limits or Limits(), admit
         self._held_bytes = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -221,6 +223,7 @@ class Guard:
         try:
             await self._read(request, length, receive, body)
             reply.close = False
+            self._admit(scope["path"])
             scope[PARSED] = await _parse(bytes(body))
             self.access.check_model(key, scope[PARSED])
             await self.app(scope, _replay(bytes(body), receive), reply)

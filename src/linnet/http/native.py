@@ -15,7 +15,7 @@ from fastapi.responses import PlainTextResponse, Response
 from pydantic import BaseModel, BeforeValidator, Field, WithJsonSchema
 
 from linnet.core.names import is_name
-from linnet.engines.llama.pool import Loaded
+from linnet.engines.llama.pool_entries import Loaded
 from linnet.http.admission import Admission
 from linnet.http.bodies import Body, CheckedRoute
 from linnet.http.decoders import DecoderInfo, Decoders

@@ -15,7 +15,7 @@ from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from linnet.core.errors import NotFound
 from linnet.core.records import Preset
 from linnet.engines.grammar.schema_limits import check_schema
-from linnet.engines.llama.pool import PoolEngine
+from linnet.engines.llama.pool_entries import PoolEngine
 from linnet.engines.requests.generation import GenerateRequest, Generation, Message, Piece, TokenLogprob
 from linnet.engines.requests.tool_format import tool_format
 from linnet.engines.requests.tools import ToolCall

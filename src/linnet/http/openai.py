@@ -10,7 +10,7 @@ from fastapi.responses import Response
 from pydantic import BaseModel
 
 from linnet.core.errors import NameInvalid, StoreError
-from linnet.engines.llama.pool import PoolEngine
+from linnet.engines.llama.pool_entries import PoolEngine
 from linnet.engines.requests.generation import GenerateRequest
 from linnet.http.bodies import CheckedRoute
 from linnet.http.errors import Problem, Refused, about, report

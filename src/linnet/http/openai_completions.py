@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from linnet.engines.llama.pool import PoolEngine
+from linnet.engines.llama.pool_entries import PoolEngine
 from linnet.engines.requests.generation import GenerateRequest, Generation, Piece, TokenLogprob
 from linnet.http.errors import Problem, Refused, about
 from linnet.http.generations import Answering

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import time
 import uuid
@@ -180,10 +181,12 @@ class Chunks:
         self._head, self._choices = head, choices
         self._with_usage = options is not None and bool(options.include_usage)
         self._ends: list[Generation] = []
+        # A chunk a token: what is the same in all of them is written once.
+        self._before = f'data: {json.dumps(head)[:-1]}, "choices": ['
+        self._after = '], "usage": null}\n\n' if self._with_usage else "]}\n\n"
 
     def chunk(self, choice: dict[str, Any]) -> str:
-        chunk = {**self._head, "choices": [choice]}
-        return sse({**chunk, "usage": None} if self._with_usage else chunk)
+        return f"{self._before}{json.dumps(choice)}{self._after}"
 
     def start(self, _: Answering) -> str:
         return ""

@@ -9,7 +9,7 @@ from typing import Any
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
 
-from linnet.engines.llama.pool import PoolEngine
+from linnet.engines.llama.pool_entries import PoolEngine
 from linnet.engines.requests.generation import GenerateRequest, Generation, Piece
 from linnet.engines.requests.tools import ToolCall
 from linnet.http.bodies import CheckedRoute

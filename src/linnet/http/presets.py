@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from linnet.core.records import Preset
-from linnet.engines.llama.pool import PoolEngine
+from linnet.engines.llama.pool_entries import PoolEngine
 from linnet.engines.requests.generation import GenerateRequest, Message, Sampling
 
 SEEDS = (1 << 32) - 1  # larger and negative seeds are taken modulo this

@@ -15,10 +15,16 @@ class Slots:
         self.taken = 0
         self._waiting: OrderedDict[str, deque[asyncio.Future[None]]] = OrderedDict()
 
+    def take_free(self) -> bool:
+        """Take a slot if one is free, which is never so while somebody waits."""
+        if self.taken >= self.count:
+            return False
+        self.taken += 1
+        return True
+
     async def take(self, caller: str) -> None:
         """Wait for a slot."""
-        if self.taken < self.count:
-            self.taken += 1
+        if self.take_free():
             return
         mine: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(caller, deque()).append(mine)

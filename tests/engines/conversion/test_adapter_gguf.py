@@ -20,7 +20,8 @@ from linnet.engines.conversion.adapter_gguf import BOUND, adapter_job, prove_ada
 from linnet.engines.conversion.convert import tools_folder
 from linnet.engines.llama.engine import open_llama
 from linnet.engines.llama.load_plan import LoadOptions
-from linnet.engines.llama.pool import EnginePool, Source
+from linnet.engines.llama.pool import EnginePool
+from linnet.engines.llama.pool_entries import Source
 from linnet.engines.requests.generation import GREEDY, GenerateRequest, Generation, Piece
 from tests.tiny_adapter import tiny_adapter
 from tests.tiny_decoder import chats, tiny_decoder

@@ -20,7 +20,8 @@ from linnet.core.errors import InputError, ModelFileError
 from linnet.engines.llama.engine import LlamaEngine, open_llama
 from linnet.engines.llama.llama_body import completion_body
 from linnet.engines.llama.load_plan import LoadOptions, plan_load
-from linnet.engines.llama.pool import EnginePool, Source
+from linnet.engines.llama.pool import EnginePool
+from linnet.engines.llama.pool_entries import Source
 from linnet.engines.requests.generation import GREEDY, GenerateRequest, Generation, Piece, Sampling
 from tests.engines.made_llama import STORIES, make_gguf, make_lora, needs_stories
 from tests.engines.workers import fake_engine, stories_plan

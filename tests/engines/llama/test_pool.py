@@ -13,7 +13,8 @@ import pytest
 
 from linnet.core.errors import EngineError, InputError, ModelBusy, NotFound, ResourceMissing
 from linnet.engines.llama.engine import LlamaEngine
-from linnet.engines.llama.pool import MAX_KEEP_ALIVE_S, EnginePool, Source, keep_alive
+from linnet.engines.llama.pool import MAX_KEEP_ALIVE_S, EnginePool, keep_alive
+from linnet.engines.llama.pool_entries import Source
 from linnet.engines.requests.generation import GREEDY, GenerateRequest, Generation
 from tests.engines.made_llama import needs_stories
 from tests.engines.workers import stories_plan

@@ -11,13 +11,11 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
-from typing import Protocol
+from dataclasses import replace
 
 from linnet.core.errors import EngineError, InputError, LinnetError, ModelBusy, NotFound, ResourceMissing
-from linnet.core.records import Record
 from linnet.core.settings import get_number
-from linnet.engines.base import Decoder
+from linnet.engines.llama.pool_entries import Entry, Loaded, PoolEngine, Source, mark_ended, row
 from linnet.engines.requests.generation import GenerateRequest
 from linnet.engines.worker.worker_keeper import Breaker
 
@@ -25,82 +23,10 @@ MAX_KEEP_ALIVE_S = 7 * 86_400.0
 ROOM_WAIT_S = 60.0  # for a busy model to become idle, when its memory is needed
 
 
-class PoolEngine(Decoder, Protocol):
-    """A decoder that the pool can start, and that says what it takes."""
-
-    @property
-    def planned_bytes(self) -> int: ...
-    @property
-    def measured_bytes(self) -> int: ...
-    @property
-    def slots(self) -> int: ...
-    @property
-    def build(self) -> str:
-        """Which engine runs it, in words."""
-        ...
-
-    @property
-    def failed(self) -> bool:
-        """Whether it crashed too often and waits for the user."""
-        ...
-
-    def start(self) -> None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """What a model name means now. Names with the same `key` share one engine; a new version has a new key.
-
-    `open` plans, within the bytes it is given, and returns an engine that is not started. `adapter` is the adapter that
-    makes this name more than its base.
-    """
-
-    key: str
-    open: Callable[[int], PoolEngine]
-    adapter: str = ""
-
-
-class Loaded(Record):
-    """One row of `linnet ps`. Bytes planned and measured; `expires_s` is None where only eviction ends it."""
-
-    names: tuple[str, ...]
-    state: str  # loading, ready, busy, failed, closing
-    engine: str
-    planned_bytes: int
-    measured_bytes: int
-    slots: int
-    requests: int
-    idle_s: float
-    expires_s: float | None
-
-
-@dataclass(eq=False, slots=True)
-class _Entry:
-    source: Source
-    names: set[str]
-    state: str = "loading"
-    engine: PoolEngine | None = None
-    error: LinnetError | None = None
-    reserved: int = 0
-    leases: int = 0
-    keep_alive_s: float = 0.0
-    idle_since: float = field(default_factory=time.monotonic)
-    retired: bool = False
-    stopped: bool = False  # while it was loading
-
-    @property
-    def is_idle(self) -> bool:
-        return self.state == "ready" and self.leases == 0
-
-    @property
-    def expires(self) -> float:
-        return self.idle_since + (0.0 if self.retired else self.keep_alive_s)
-
-
 class Lease:
     """The right to use an engine until `close`. `engine` stays the same, also when the name gets a new version."""
 
-    def __init__(self, pool: EnginePool, entry: _Entry, engine: PoolEngine, adapter: str) -> None:
+    def __init__(self, pool: EnginePool, entry: Entry, engine: PoolEngine, adapter: str) -> None:
         self.engine = engine
         self.adapter = adapter
         self._pool, self._entry = pool, entry
@@ -145,7 +71,7 @@ class EnginePool:
         self._resolve = resolve
         self._room_wait_s = room_wait_s
         self._changed = threading.Condition()
-        self._entries: list[_Entry] = []
+        self._entries: list[Entry] = []
         self._breakers: dict[str, Breaker] = {}
         self._reaper: threading.Thread | None = None
         self._closed = False
@@ -169,7 +95,17 @@ class EnginePool:
                 raise EngineError(f"{name} was stopped while it was loaded.", "Ask again.")
             return Lease(self, entry, entry.engine, source.adapter)
 
-    def _join(self, name: str) -> tuple[_Entry, Source, bool]:
+    def lease_ready(self, name: str, keep_alive_s: float | None = None, context: int = 0) -> Lease | None:
+        """`lease` where the engine is loaded, with at least this context, and nothing has to be waited for; None
+        elsewhere, also for errors."""
+        with self._changed, suppress(LinnetError):
+            found = None if self._closed else self._find(self._resolve(name).key)
+            if found is not None and found.state == "ready" and name in found.names and found.engine is not None:
+                # The lock is this thread's already.
+                return self.lease(name, keep_alive_s) if context <= found.engine.context else None
+        return None
+
+    def _join(self, name: str) -> tuple[Entry, Source, bool]:
         """The entry for a name with one more lease on it, and whether the caller must load it.
 
         The name is resolved under the lock, so that the order of entries is the order of versions.
@@ -179,7 +115,7 @@ class EnginePool:
             source = self._resolve(name)
             while (found := self._find(source.key)) is None or found.state != "ready":
                 if found is None:
-                    entry = _Entry(source, {name}, leases=1)
+                    entry = Entry(source, {name}, leases=1)
                     self._entries.append(entry)
                     return entry, source, True
                 found.leases += 1
@@ -193,11 +129,11 @@ class EnginePool:
             found.names.add(name)
             return found, source, False
 
-    def _find(self, key: str) -> _Entry | None:
+    def _find(self, key: str) -> Entry | None:
         """The entry that new leases join: not one that is on its way out."""
         return next((e for e in self._entries if e.source.key == key and not e.retired and e.state != "closing"), None)
 
-    def _load(self, entry: _Entry, name: str) -> None:
+    def _load(self, entry: Entry, name: str) -> None:
         """Plan, make room, start. What fails is told to everybody who waits, and the entry is gone."""
         breaker = self._breakers.setdefault(entry.source.key, Breaker())
         try:
@@ -224,7 +160,7 @@ class EnginePool:
         else:
             self._settle(entry, engine, None)
 
-    def _settle(self, entry: _Entry, engine: PoolEngine | None, error: LinnetError | None) -> None:
+    def _settle(self, entry: Entry, engine: PoolEngine | None, error: LinnetError | None) -> None:
         with self._changed:
             entry.error = error
             entry.engine = engine
@@ -236,7 +172,7 @@ class EnginePool:
                 self._start_reaper()
             self._changed.notify_all()
 
-    def _make_room(self, entry: _Entry, engine: PoolEngine, name: str) -> None:
+    def _make_room(self, entry: Entry, engine: PoolEngine, name: str) -> None:
         """Reserve the engine's plan in the budget: close idle engines, the longest idle first, or wait for one."""
         need, deadline = engine.planned_bytes, time.monotonic() + self._room_wait_s
         while True:
@@ -262,7 +198,7 @@ class EnginePool:
             "Stop one, wait for it to end, or load with a smaller context.",
         )
 
-    def _retire_older(self, name: str, entry: _Entry) -> None:
+    def _retire_older(self, name: str, entry: Entry) -> None:
         """Take the name from engines of older versions. One without a name ends with its last request.
 
         Older is what stands before: a slow load of an old version must not push out the new one.
@@ -274,7 +210,7 @@ class EnginePool:
                 other.retired = other.retired or not other.names
         self._changed.notify_all()
 
-    def _release(self, entry: _Entry) -> None:
+    def _release(self, entry: Entry) -> None:
         with self._changed:
             entry.leases -= 1
             entry.idle_since = time.monotonic()
@@ -286,7 +222,7 @@ class EnginePool:
         if now:
             self._finish(entry)
 
-    def _finish(self, entry: _Entry) -> None:
+    def _finish(self, entry: Entry) -> None:
         """Close an engine whose entry is already marked as closing, and give its memory back."""
         try:
             if entry.engine is not None:
@@ -311,10 +247,10 @@ class EnginePool:
             busy = sum(e.leases for e in found)
             if busy and not force:
                 raise ModelBusy(f"{name} has {busy} requests running.", "Wait for them, or stop it with --force.")
-            ready, loading = _mark_ended(found)
+            ready, loading = mark_ended(found)
         self._end(ready, loading)
 
-    def _end(self, ready: list[_Entry], loading: list[PoolEngine]) -> None:
+    def _end(self, ready: list[Entry], loading: list[PoolEngine]) -> None:
         for engine in loading:
             engine.close()
         for entry in ready:
@@ -332,7 +268,7 @@ class EnginePool:
         now = time.monotonic()
         with self._changed:
             entries = sorted(self._entries, key=lambda e: (-e.leases, -e.idle_since))
-            return [_row(entry, now) for entry in entries]
+            return [row(entry, now) for entry in entries]
 
     @contextmanager
     def using(self, name: str, keep_alive_s: float | None = None) -> Iterator[PoolEngine]:
@@ -369,32 +305,6 @@ class EnginePool:
         """Unload everything, running requests included."""
         with self._changed:
             self._closed = True
-            ready, loading = _mark_ended(self._entries)
+            ready, loading = mark_ended(self._entries)
             self._changed.notify_all()
         self._end(ready, loading)
-
-
-def _mark_ended(entries: list[_Entry]) -> tuple[list[_Entry], list[PoolEngine]]:
-    """The entries to finish, and the engines to close while they load. Call with the lock held."""
-    ready, loading = ([e for e in entries if e.state == state] for state in ("ready", "loading"))
-    for entry in (*ready, *loading):
-        entry.stopped, entry.state = True, "closing" if entry in ready else "loading"
-    return ready, [entry.engine for entry in loading if entry.engine is not None]
-
-
-def _row(entry: _Entry, now: float) -> Loaded:
-    engine, state = entry.engine, entry.state
-    if engine is not None and state == "ready":
-        state = "failed" if engine.failed else "busy" if entry.leases else "ready"
-    rest = entry.expires - now
-    return Loaded(
-        names=tuple(sorted(entry.names)),
-        state=state,
-        engine=engine.build if engine else "",
-        planned_bytes=entry.reserved,
-        measured_bytes=engine.measured_bytes if engine else 0,
-        slots=engine.slots if engine else 0,
-        requests=entry.leases,
-        idle_s=0.0 if entry.leases else round(now - entry.idle_since, 3),
-        expires_s=None if entry.leases or math.isinf(rest) else max(0.0, round(rest, 3)),
-    )
