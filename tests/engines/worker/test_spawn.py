@@ -74,18 +74,6 @@ def test_one_that_died_meanwhile_is_an_error_and_the_next_try_works() -> None:
     assert answer(engine)
 
 
-@pytest.mark.parametrize(("running", "busy"), [(1, False), (2, os.cpu_count() == 1), (99, True)])
-def test_threads_spin_long_only_alone_on_an_idle_machine(
-    running: int, busy: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    read = Path.read_text
-    said = f"0.10 0.20 0.30 {running}/345 6789\n"
-    monkeypatch.setattr(Path, "read_text", lambda path: said if str(path) == "/proc/loadavg" else read(path))
-    assert spawn.is_busy() == busy
-    assert ("GOMP_SPINCOUNT" in spawn.child_environment(tmp_path, alone=True)) == busy
-    assert "GOMP_SPINCOUNT" in spawn.child_environment(tmp_path)
-
-
 def test_nobody_took_it() -> None:
     early = started()
     assert early.process is not None

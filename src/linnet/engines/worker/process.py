@@ -172,8 +172,7 @@ class Worker:
         _running.add(self)
         try:
             if early is not None or not self._killed_for:
-                alone = self.spec.options.get("slots") == 1
-                process = early or spawn(self.folder, self.spec.command, alone=alone)
+                process = early or spawn(self.folder, self.spec.command)
                 with self._lock:
                     self._process = process
                     late = self._killed_for

@@ -24,35 +24,22 @@ WARM = "warm"  # after the parent's number: import the wheel at once
 ENVIRONMENT = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES")
 OF_ITS_OWN = {
     "MALLOC_ARENA_MAX": "2",  # each arena reserves 64 MiB of address space
+    # Threads that wait for each other by spinning starve themselves on a busy machine: with two threads on two busy
+    # cores libgomp's default wrote 1 to 4 tokens a second, this 20, 1,000 spins 30. Alone on the machine 1,000 spins
+    # are 3 to 9 % slower than this (docs/log.md).
+    "GOMP_SPINCOUNT": "10000",
     "GGML_NO_BACKTRACE": "1",  # else a failed assertion starts a debugger on the process
 }
-# Threads that wait for each other by spinning starve themselves on a busy machine: with two threads on two busy cores
-# libgomp's default wrote 1 to 4 tokens a second, this number of spins 20, 1,000 spins 30. Alone on the machine the
-# default is 7 % faster than this, and 19 % in reading prompts (docs/log.md).
-SPINS = {"GOMP_SPINCOUNT": "10000"}
 Life = Callable[["Early"], None]
 
 
-def child_environment(folder: Path, *, alone: bool = False) -> dict[str, str]:
-    """The allow-listed variables, a home that is empty, OF_ITS_OWN; and SPINS, unless the child is `alone`: it answers
-    one request at a time, for nobody but the program that waits for it, on a machine that does nothing else now."""
+def child_environment(folder: Path) -> dict[str, str]:
+    """The allow-listed variables, a home that is empty, and OF_ITS_OWN."""
     kept = {name: os.environ[name] for name in ENVIRONMENT if name in os.environ}
-    spins = {} if alone and not is_busy() else SPINS
-    return {**kept, **OF_ITS_OWN, **spins, "HOME": str(folder / "empty")}
+    return {**kept, **OF_ITS_OWN, "HOME": str(folder / "empty")}
 
 
-def is_busy() -> bool:
-    """Whether processes besides this one want most of the processors at this moment. True where nobody says."""
-    try:
-        running = int(Path("/proc/loadavg").read_text().split()[3].split("/")[0])
-    except (OSError, IndexError, ValueError):
-        return True
-    return running - 1 > (os.cpu_count() or 1) / 2
-
-
-def spawn(
-    folder: Path, command: tuple[str, ...] = (), *, warm: bool = False, alone: bool = False
-) -> subprocess.Popen[bytes]:
+def spawn(folder: Path, command: tuple[str, ...] = (), *, warm: bool = False) -> subprocess.Popen[bytes]:
     """Make the folder and start the child, or `command` in its place. Raises OSError.
 
     The kernel kills the child when the thread that called this ends.
@@ -65,7 +52,7 @@ def spawn(
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        env=child_environment(folder, alone=alone),
+        env=child_environment(folder),
         cwd=folder / "empty",
         start_new_session=True,
     )
@@ -73,7 +60,7 @@ def spawn(
 
 @dataclass(slots=True, eq=False)
 class Early:
-    """A child that waits for its worker, which will have one slot. `process` is there once its thread has started it;
+    """A child that waits for its worker. `process` is there once its thread has started it;
     None: it could not."""
 
     folder: Path
@@ -85,7 +72,7 @@ class Early:
     def live(self) -> None:
         """The thread of the child: starts it, and gives itself to the worker that takes it."""
         try:
-            self.process = spawn(self.folder, warm=self.warm, alone=True)
+            self.process = spawn(self.folder, warm=self.warm)
         except OSError:  # the worker tries again, and tells
             shutil.rmtree(self.folder, ignore_errors=True)
         self._life.get()(self)
