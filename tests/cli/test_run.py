@@ -122,6 +122,17 @@ def test_greedy_text_is_the_published_one(run: Run, model: Path) -> None:
     assert err == "stopped at max_tokens 40: the answer may not be complete (finish reason length)\n"
 
 
+@pytest.mark.parametrize("guess", ["ngram", "model"])
+def test_guessing_ahead_changes_no_answer_and_is_reported(run: Run, model: Path, guess: str) -> None:
+    asked = (model, ONCE, *GREEDY, "--max-tokens", 60, "--json")
+    plain = json.loads(run(*asked)[1])
+    guessed = json.loads(run(*asked, "--speculate", model if guess == "model" else guess)[1])
+    assert guessed["text"] == plain["text"]
+    assert plain["timings"]["draft_tokens"] == 0
+    assert guess == "ngram" or guessed["timings"]["draft_accepted"] > 20
+    assert run(model, ONCE, "--engine", "torch", "--speculate", guess)[0] == 2
+
+
 def test_a_pipe_is_the_prompt(run: Run, model: Path) -> None:
     words = run(model, "Once upon", "a time", *GREEDY, "--max-tokens", 12)
     piped = run(model, *GREEDY, "--max-tokens", 12, piped=(ONCE + "\n").encode())

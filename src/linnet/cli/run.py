@@ -33,6 +33,8 @@ def run(
     raw: Annotated[bool, typer.Option("--raw", help="No template: continue the prompt as it is.")] = False,
     template: Annotated[str, typer.Option(help="Chat template instead of the model's: builtin:chatml or a file.")] = "",
     context: Annotated[int, typer.Option(help="Tokens of prompt and answer together. 0: chosen.")] = 0,
+    speculate: Annotated[str, typer.Option(help="Guess ahead: ngram, or a smaller model of the same words.")] = "",
+    cache_type: Annotated[str, typer.Option(help="Type of the attention cache, such as q8_0. Default f16.")] = "",
     threads: Annotated[int, typer.Option(help="Threads to use. 0: LINNET_THREADS, else every core.")] = 0,
     engine: Annotated[str, typer.Option(help="llama for GGUF; torch for a Hugging Face folder, slower.")] = "llama",
     quantize: Annotated[str, typer.Option(help="With --engine torch: nf4 or int8, through bitsandbytes.")] = "",
@@ -57,7 +59,10 @@ def run(
         raise InputError("--json is for one answer: it needs a prompt.", "Give one, or leave --json out.")
     if text is None and not is_chat:
         raise InputError("There is no prompt: standard input is empty.", "Give one after the model's name.")
-    wish = run_model.Wish(model, engine, quantize, run_model.read_template(template), context, threads, raw)
+    wish = run_model.Wish(
+        *(model, engine, quantize, run_model.read_template(template), context, threads, raw),
+        *(speculate, cache_type),
+    )
     with run_model.opened(wish, parameters, may_ask=_may_ask() and not as_json) as (decoder, name, load_ms):
         parameters = run_model.with_adapters(decoder, parameters)
         session = _Session(decoder, name, parameters, system, raw, load_ms)

@@ -42,6 +42,8 @@ class Wish:
     context: int
     threads: int
     raw: bool
+    speculate: str = ""
+    cache_type: str = ""
 
 
 @contextmanager
@@ -54,10 +56,13 @@ def opened(
     """
     from linnet.core.store import Store
     from linnet.engines.llama.load_plan import LoadOptions
+    from linnet.engines.llama.speed_options import speed_options
 
     if wish.engine not in ENGINES:
         raise InputError(f"No engine is called {wish.engine[:40]!r}.", f"Known: {', '.join(ENGINES)}.")
     in_torch = wish.engine == "torch"
+    if in_torch and (wish.speculate or wish.cache_type):
+        raise InputError("--speculate and --cache-type are for GGUF models.", "Leave --engine torch out.")
     if wish.quantize and not in_torch:
         raise InputError("--quantize is for --engine torch.", "A GGUF is quantised already: see linnet quantize.")
     if in_torch:
@@ -67,7 +72,8 @@ def opened(
     store = Store()
     found = find_model(store, wish.model, may_ask=may_ask, in_torch=in_torch)
     started = time.monotonic()
-    options = LoadOptions(context=wish.context, threads=wish.threads, slots=1, template=wish.template)
+    speed = {} if in_torch else speed_options(store, wish.speculate, wish.cache_type)
+    options = LoadOptions(context=wish.context, threads=wish.threads, slots=1, template=wish.template, **speed)
     with (
         _in_torch(store, found, wish) if in_torch else loaded(store, found, options, needs_template=not wish.raw)
     ) as engine:

@@ -25,6 +25,7 @@ from linnet.engines.llama.llama_prompt import FILL_IN_MARKS, control_tokens
 from linnet.engines.llama.load_plan import LoadOptions, usable_bytes
 from linnet.engines.llama.pool import EnginePool
 from linnet.engines.llama.pool_entries import PoolEngine, Source
+from linnet.engines.llama.speed_options import speed_options
 from linnet.formats.builtin import RUNNABLE, our_model
 from linnet.formats.gguf import GgufHeader, read_gguf
 from linnet.formats.model_report import ModelReport
@@ -36,6 +37,10 @@ from linnet.pipeline.create import preset_options
 OpenEngine = Callable[..., PoolEngine]
 # How Ollama's clients write a name of the hub.
 HUB_PREFIXES = ("hf.co/", "huggingface.co/")
+LOAD_SETTINGS = (
+    *("LINNET_CONTEXT", "LINNET_SLOTS", "LINNET_THREADS", "LINNET_ENGINE"),
+    *("LINNET_SPECULATION", "LINNET_CACHE_TYPE"),
+)
 _EMBEDDING = " (embedding)"  # no name holds a space: this one is ours
 
 
@@ -65,7 +70,7 @@ class DecoderInfo:
 def open_gguf(model: Model, free_bytes: int, embedding: bool, context: int | None = None) -> PoolEngine:
     """The real engine of a model."""
     free = min(free_bytes, usable_bytes())
-    more = {} if embedding else preset_options(model)
+    more = {} if embedding else {**speed_options(Store()), **preset_options(model)}
     options = LoadOptions(embedding=embedding, context=context or 0, **more)
     return open_llama(Path(model.path), options, label=model.name, free_bytes=free)
 
@@ -267,7 +272,7 @@ def _context_of(preset: Preset | None) -> int:
 
 def _load_settings() -> str:
     """The settings that a model is loaded with: where they change, requests after that get another engine."""
-    return " ".join(get(name) for name in ("LINNET_CONTEXT", "LINNET_SLOTS", "LINNET_THREADS", "LINNET_ENGINE"))
+    return " ".join(get(name) for name in LOAD_SETTINGS)
 
 
 def named_files(given: Iterable[str]) -> list[tuple[str, Model]]:
