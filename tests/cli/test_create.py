@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner, Result
@@ -88,3 +89,23 @@ def test_old_manifests_are_read_and_written_as_they_were(home: Path) -> None:
     linnet("mario", "--quiet")
     found = read_manifest(Store(home / "home"), "mario").model_copy(update={"preset": None})
     assert "preset" not in found.to_json()
+
+
+def test_linnet_run_says_what_the_model_was_made_with(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LINNET_THREADS", "1")
+    (home / "Modelfile").write_text(
+        "FROM builtin:nano\nSYSTEM Be brief.\nMESSAGE user Hello\nMESSAGE assistant Once.\n"
+        "PARAMETER temperature 0\nPARAMETER num_predict 3\nPARAMETER num_ctx 256\n"
+    )
+    assert linnet("teller", "--quiet").exit_code == 0
+
+    def run(*more: str) -> dict[str, Any]:
+        asked = ["run", "teller", "Tell me a story", "--json", *more]
+        return json.loads(CliRunner().invoke(app_of(), asked).stdout)
+
+    made = run()
+    assert made["completion_tokens"] == 3
+    assert made["text"] == run()["text"]  # temperature 0
+    assert run("--max-tokens", "2")["completion_tokens"] == 2
+    # The system text and the two turns are in the prompt; another system text takes the place of the first.
+    assert made["prompt_tokens"] > run("--system", "x")["prompt_tokens"] > 20

@@ -15,7 +15,7 @@ from linnet.core.errors import ContextExceeded, InputError
 if TYPE_CHECKING:
     from linnet.engines.llama.engine import LlamaEngine
     from linnet.engines.pytorch.torch_decoder import TorchDecoder
-    from linnet.engines.requests.conversation import Parameters
+    from linnet.engines.requests.conversation import Conversation, Parameters
 
 
 def run(
@@ -63,9 +63,11 @@ def run(
         *(model, engine, quantize, run_model.read_template(template), context, threads, raw),
         *(speculate, cache_type),
     )
-    with run_model.opened(wish, parameters, may_ask=_may_ask() and not as_json) as (decoder, name, load_ms):
+    with run_model.opened(wish, parameters, may_ask=_may_ask() and not as_json) as (decoder, found, load_ms):
+        said = {name for name, value in chosen.items() if value is not None}
+        parameters, begun = run_model.with_preset(found.preset, parameters, said, system)
         parameters = run_model.with_adapters(decoder, parameters)
-        session = _Session(decoder, name, parameters, system, raw, load_ms)
+        session = _Session(decoder, found.name, parameters, begun, raw, load_ms)
         code = _chat(session, text or "") if is_chat else _answer(session, text or "", as_json=as_json)
     raise typer.Exit(code)
 
@@ -75,7 +77,7 @@ class _Session:
     engine: LlamaEngine | TorchDecoder
     model: str
     parameters: Parameters
-    system: str
+    begun: Conversation
     raw: bool
     load_ms: float
 
@@ -112,10 +114,9 @@ def _answer(session: _Session, text: str, *, as_json: bool) -> int:
     """One answer on standard output. Returns the exit code: 130 when it was stopped."""
     from linnet.cli import run_model
     from linnet.cli import run_output as output
-    from linnet.engines.requests.conversation import Conversation
 
     parameters, engine = session.parameters, session.engine
-    messages = Conversation(session.system).asking(text)
+    messages = session.begun.asking(text)
     request = parameters.raw_request(text) if session.raw else parameters.chat_request(messages)
     larger = f"Shorten the prompt, or give --context above {engine.context}."
     printer = output.Printer()
@@ -141,14 +142,13 @@ def _chat(session: _Session, attached: str) -> int:
     from linnet.cli.run_chat import Chat, line_reader
     from linnet.cli.run_model import reasons
     from linnet.cli.run_output import shown
-    from linnet.engines.requests.conversation import Conversation
 
     engine = session.engine
     facts = [f"engine {engine.build}, loaded in {session.load_ms / 1000:.1f} s", *reasons(engine)]
     chat = Chat(
         engine=engine,
         model=session.model,
-        conversation=Conversation(session.system),
+        conversation=session.begun,
         parameters=session.parameters,
         facts=facts,
         attached=attached,

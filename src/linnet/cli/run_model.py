@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,12 +18,12 @@ from linnet.cli.run_output import shown
 from linnet.core.errors import InputError, NameInvalid, NotFound
 
 if TYPE_CHECKING:
-    from linnet.core.records import Model
+    from linnet.core.records import Model, Preset
     from linnet.core.store import Store
     from linnet.engines.llama.engine import LlamaEngine
     from linnet.engines.llama.load_plan import LoadOptions
     from linnet.engines.pytorch.torch_decoder import TorchDecoder
-    from linnet.engines.requests.conversation import Parameters
+    from linnet.engines.requests.conversation import Conversation, Parameters
     from linnet.engines.requests.generation import Generation
 
 END_S = 2.0  # for a load that was stopped to end
@@ -49,8 +49,8 @@ class Wish:
 @contextmanager
 def opened(
     wish: Wish, parameters: Parameters, *, may_ask: bool
-) -> Iterator[tuple[LlamaEngine | TorchDecoder, str, float]]:
-    """The decoder with its name and the milliseconds that loading took.
+) -> Iterator[tuple[LlamaEngine | TorchDecoder, Model, float]]:
+    """The decoder with its model and the milliseconds that loading took.
 
     Raises InputError for flags that do not fit each other, and what finding and loading raise.
     """
@@ -77,7 +77,7 @@ def opened(
     with (
         _in_torch(store, found, wish) if in_torch else loaded(store, found, options, needs_template=not wish.raw)
     ) as engine:
-        yield engine, found.name, 1000 * (time.monotonic() - started)
+        yield engine, found, 1000 * (time.monotonic() - started)
 
 
 @contextmanager
@@ -96,6 +96,29 @@ def _in_torch(store: Store, model: Model, wish: Wish) -> Iterator[TorchDecoder]:
         yield engine
     finally:
         engine.close()
+
+
+def with_preset(
+    preset: Preset | None, parameters: Parameters, said: Collection[str], system: str
+) -> tuple[Parameters, Conversation]:
+    """The parameters and the beginning of a chat as a created model has them, below what the flags say: `said` names
+    the sampling values that were given."""
+    from linnet.engines.requests.conversation import Conversation
+    from linnet.engines.requests.generation import Message
+    from linnet.engines.requests.preset_words import preset_words
+
+    if preset is None:
+        return parameters, Conversation(system)
+    words = preset_words(preset, said)
+    begun = replace(
+        parameters,
+        sampling=replace(parameters.sampling, **words.sampling),
+        max_tokens=parameters.max_tokens or words.max_tokens,
+        stop=parameters.stop or words.stop,
+    )
+    heads = [content for role, content in preset.messages if role == "system"]
+    turns = [Message(role, content) for role, content in preset.messages if role != "system"]
+    return begun, Conversation(system or next(iter(heads), preset.system), turns)
 
 
 def with_adapters(engine: LlamaEngine | TorchDecoder, parameters: Parameters) -> Parameters:
@@ -199,9 +222,8 @@ def loaded(store: Store, model: Model, options: LoadOptions, *, needs_template: 
     made = preset_options(model)
     if options.template:
         made.pop("template", None)
-    if (preset := model.preset) is not None and (preset.system or preset.messages or preset.parameters):
-        said = f"{model.name}: its system text, messages and parameters count in `linnet serve` only; give them here."
-        print(shown(said), file=sys.stderr)
+    if model.preset is not None and not options.context:
+        made["context"] = model.preset.parameters.get("num_ctx", 0)
     with lease(store, model):
         engine = open_llama(Path(model.path), replace(options, **made), label=model.name)
         _require_template(model, engine.has_template or not needs_template)

@@ -9,6 +9,7 @@ from typing import Any
 from linnet.core.records import Preset
 from linnet.engines.llama.pool_entries import PoolEngine
 from linnet.engines.requests.generation import GenerateRequest, Message, Sampling
+from linnet.engines.requests.preset_words import preset_words
 
 SEEDS = (1 << 32) - 1  # larger and negative seeds are taken modulo this
 
@@ -25,17 +26,16 @@ def adopt(request: GenerateRequest, preset: Preset | None, number: int = 0) -> G
     a preset's seed counts on with them."""
     if preset is None:
         return request
-    given: dict[str, Any] = dict(preset.parameters)
-    stop, most, _ = given.pop("stop", ()), given.pop("num_predict", 0), given.pop("num_ctx", 0)
-    if "seed" in given:
-        given["seed"] = (given["seed"] + number) % SEEDS
-    said = request.sampling.said if isinstance(request.sampling, Asked) else given.keys()
+    said = request.sampling.said if isinstance(request.sampling, Asked) else preset.parameters.keys()
+    words = preset_words(preset, said)
+    if "seed" in words.sampling:
+        words.sampling["seed"] = (words.sampling["seed"] + number) % SEEDS
     return replace(
         request,
         messages=request.messages and _chat(request.messages, preset),
-        sampling=replace(request.sampling, **{name: value for name, value in given.items() if name not in said}),
-        max_tokens=request.max_tokens or (most if most > 0 else None),
-        stop=request.stop or tuple(stop),
+        sampling=replace(request.sampling, **words.sampling),
+        max_tokens=request.max_tokens or words.max_tokens,
+        stop=request.stop or words.stop,
     )
 
 
