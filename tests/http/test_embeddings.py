@@ -9,6 +9,8 @@ import httpx
 import numpy as np
 import pytest
 
+from linnet.engines.llama.engine import LlamaEngine
+from tests.engines.workers import stories_plan
 from tests.http.conftest import Client, assert_error
 
 TEXTS = ["Once upon a time", "The dog ran home"]
@@ -35,6 +37,17 @@ def test_unit_vectors_in_order(writer: Client) -> None:
     assert writer.post("/v1/stop", json={"model": "stories"}).status_code == 200
 
 
+def test_token_ids_are_the_text_they_stand_for(writer: Client) -> None:
+    engine = LlamaEngine(stories_plan())
+    ids = [engine.tokenize(text, add_special=True) for text in TEXTS]
+    engine.close()
+    for given, texts in ((ids, TEXTS), (ids[0], TEXTS[0]), ([ids[0], TEXTS[1]], TEXTS)):
+        found, expected = embed(writer, input=given).json(), embed(writer, input=texts).json()
+        assert found["usage"] == expected["usage"]
+        for one, other in zip(found["data"], expected["data"], strict=True):
+            assert np.allclose(one["embedding"], other["embedding"], atol=1e-6)
+
+
 def test_fewer_dimensions_are_the_first_ones(writer: Client) -> None:
     (whole,) = (np.array(one["embedding"]) for one in embed(writer, input=TEXTS[0]).json()["data"])
     for path in ("/v1/embeddings", "/api/embed"):
@@ -48,7 +61,11 @@ def test_fewer_dimensions_are_the_first_ones(writer: Client) -> None:
     [
         ({"input": []}, "input"),
         ({"input": [""]}, "input[0]"),
-        ({"input": [1, 2]}, "input[0]"),
+        ({"input": [1, -2]}, "input[0]"),
+        ({"input": [[1], []]}, "input[1]"),
+        ({"input": [True]}, "input[0]"),
+        ({"input": {"a": 1}}, "input"),
+        ({"input": [1, 512]}, "input"),
         ({"input": ["a"] * 2049}, "input"),
         ({"dimensions": 0}, "dimensions"),
         ({"dimensions": 65}, "dimensions"),

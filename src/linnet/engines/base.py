@@ -62,8 +62,8 @@ class Decoder(Protocol):
         """The chat as one text, ready for the answer. Raises InputError where there is no template."""
         ...
 
-    def embed(self, texts: Sequence[str]) -> Array:
-        """Unit vectors, shape (texts, width)."""
+    def embed(self, texts: Sequence[str | Sequence[int]]) -> Array:
+        """Unit vectors of texts or of token ids, shape (texts, width)."""
         ...
 
     def close(self) -> None: ...

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 from pydantic import BeforeValidator, Field, WithJsonSchema
+from pydantic_core import PydanticCustomError
 
 from linnet.engines.base import Array
 from linnet.engines.llama.pool_entries import PoolEngine
@@ -20,6 +21,7 @@ from linnet.http.errors import Problem
 from linnet.http.generations import Answering
 from linnet.http.native import Serving, one_or_many, serving
 from linnet.http.ollama_bodies import KeepAlive, Options
+from linnet.http.openai_bodies import PROMPT_SCHEMA
 from linnet.http.replies import Choice, Reply
 from linnet.http.tracing import note_read
 from linnet.stages.serve import MAX_TEXTS
@@ -38,11 +40,34 @@ Texts = Annotated[
 Dimensions = Annotated[int, Field(ge=1, le=1 << 16)]
 
 
+Asked = str | list[int]  # a text, or its token ids
+
+
+def _inputs(value: Any) -> Any:
+    """One input is a list of one: a text, or the ids of its tokens."""
+    is_one = isinstance(value, str) or (isinstance(value, list) and value and type(value[0]) is int)
+    return [value] if is_one else value
+
+
+def _input(value: Any) -> Asked:
+    if isinstance(value, str) and value:
+        return value
+    if isinstance(value, list) and value and all(type(one) is int and 0 <= one < 2**31 for one in value):
+        return value
+    raise PydanticCustomError("input", "An input is a text that is not empty, or token ids: whole numbers from 0 on")
+
+
 class EmbeddingsBody(Body):
-    """Texts to embed; token ids are not taken."""
+    """Texts to embed, or their token ids."""
 
     model: str
-    input: Texts
+    input: Annotated[
+        list[Annotated[Any, BeforeValidator(_input)]],
+        Field(fail_fast=True),
+        Field(min_length=1, max_length=MAX_TEXTS),
+        BeforeValidator(_inputs),
+        WithJsonSchema(PROMPT_SCHEMA),
+    ]
     encoding_format: Literal["float", "base64"] | None = None
     user: str | None = None
     dimensions: Dimensions | None = None
@@ -98,7 +123,9 @@ class _Vectors:
         return ""
 
 
-def _embed(shared: Serving, body: EmbeddingsBody | EmbedBody | OldEmbedBody, texts: list[str], shape: Shape) -> Reply:
+def _embed(
+    shared: Serving, body: EmbeddingsBody | EmbedBody | OldEmbedBody, texts: Sequence[Asked], shape: Shape
+) -> Reply:
     info = shared.decoder(body.model)
     dimensions = None if isinstance(body, OldEmbedBody) else body.dimensions
     keep_alive_s, options = (None, None) if isinstance(body, EmbeddingsBody) else (body.keep_alive, body.options)
@@ -108,7 +135,8 @@ def _embed(shared: Serving, body: EmbeddingsBody | EmbedBody | OldEmbedBody, tex
         for text in texts:
             if answering.is_stopped:
                 break
-            found.tokens += len(engine.prompt_ids(GenerateRequest(prompt=text)))
+            asked = GenerateRequest(prompt=text) if isinstance(text, str) else GenerateRequest(token_ids=tuple(text))
+            found.tokens += len(engine.prompt_ids(asked))
             found.vectors.append(_cut(engine.embed([text])[0], dimensions))
         return []
 

@@ -162,7 +162,7 @@ class ChatBody(Body):
 
 
 TokenIds = Annotated[list[Annotated[int, Field(ge=0, lt=2**31)]], Field(min_length=1, fail_fast=True)]
-_PROMPT = {
+PROMPT_SCHEMA = {
     "anyOf": [
         {"type": "string"},
         {"type": "array", "items": {"type": "string"}},
@@ -187,7 +187,7 @@ class CompletionBody(Body):
 
     model: str
     prompt: Annotated[
-        list[Annotated[str, Field(strict=True)] | TokenIds], BeforeValidator(_prompts), WithJsonSchema(_PROMPT)
+        list[Annotated[str, Field(strict=True)] | TokenIds], BeforeValidator(_prompts), WithJsonSchema(PROMPT_SCHEMA)
     ]
     max_tokens: Tokens | None = None
     stream: bool | None = None

@@ -72,7 +72,7 @@ def _request(row: Row, asked: Asked, max_tokens: int | None) -> GenerateRequest:
     """The question as the specialist was trained on it: greedy, held to its schema."""
     head = (Message("system", asked.instruction),) if asked.instruction else ()
     return GenerateRequest(
-        messages=(*head, Message("user", _text(row, asked.input))),
+        messages=(*head, *(Message(*turn) for turn in asked.shots), Message("user", _text(row, asked.input))),
         sampling=GREEDY,
         max_tokens=max_tokens or asked.max_tokens,
         json_schema=asked.schema_object(),

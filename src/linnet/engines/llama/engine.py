@@ -238,14 +238,18 @@ class LlamaEngine:
             if count > self.context:
                 raise ContextExceeded(count, self.context, at_least=True)
 
-    def embed(self, texts: Sequence[str]) -> Array:
-        """Unit vectors, shape (texts, width). Raises EngineError unless loaded with `embedding`."""
+    def embed(self, texts: Sequence[str | Sequence[int]]) -> Array:
+        """Unit vectors of texts or of token ids, shape (texts, width). Raises EngineError unless loaded with
+        `embedding`, InputError for an id that the model has not, ContextExceeded."""
         if not self.plan.options.embedding:
             raise EngineError(f"{self.plan.label} was not loaded for embeddings.", "Load it with embedding=True.")
         import numpy as np
 
-        ids = [self.prompt_ids(GenerateRequest(prompt=text)) for text in texts]
+        ids = [self.prompt_ids(_asked(text)) for text in texts]
         for row in ids:
+            if wrong := next((token for token in row if token >= self._vocabulary), None):
+                said = f"the token {wrong} is none of this model: they are 0 to {self._vocabulary - 1}."
+                raise InputError(said)
             if len(row) > self.context:
                 raise ContextExceeded(len(row), self.context)
         # One call a text: the deadline of a call is for one text, not for a library of them.
@@ -340,6 +344,10 @@ class LlamaEngine:
                     self._busy += 1
                 return True
         return False
+
+
+def _asked(text: str | Sequence[int]) -> GenerateRequest:
+    return GenerateRequest(prompt=text) if isinstance(text, str) else GenerateRequest(token_ids=tuple(text))
 
 
 @contextlib.contextmanager

@@ -144,7 +144,7 @@ class TorchDecoder:
     def prompt_ids(self, request: GenerateRequest) -> list[int]:
         return self.text.prompt_ids(request)
 
-    def embed(self, texts: Sequence[str]) -> Array:
+    def embed(self, texts: Sequence[str | Sequence[int]]) -> Array:
         del texts
         raise EngineError(f"{self.text.label}: the torch engine gives no embeddings.", "Use its GGUF.")
 
