@@ -103,7 +103,7 @@ def test_the_model_runs_behind_the_chosen_binary(store: Store) -> None:
             engine.close()
 
     text, build, reasons = answer(LoadOptions(context=256, slots=1, threads=1))
-    assert build == "llama-server"
+    assert build == f"native {native_engines(store)[0][0].id}"
     assert any("passed its self-test" in reason for reason in reasons)
     wheel, build, _ = answer(LoadOptions(context=256, slots=1, threads=1, engine="xllamacpp"))
     assert build.startswith("xllamacpp")

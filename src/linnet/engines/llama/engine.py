@@ -21,7 +21,7 @@ from linnet.engines.llama.llama_client import STALL_S, EngineClient, EngineGone,
 from linnet.engines.llama.llama_prompt import chat_ids, control_tokens, fill_in_ids, plain_ids, refuse_control_tokens
 from linnet.engines.llama.llama_run import Run
 from linnet.engines.llama.load_plan import LoadOptions, LoadPlan, plan_load, worker_options
-from linnet.engines.native.choice import WHEEL, choose_engine
+from linnet.engines.native.choice import WHEEL, choose_engine, engine_name
 from linnet.engines.requests.generation import (
     Cancel,
     FieldError,
@@ -129,9 +129,9 @@ class LlamaEngine:
 
     @property
     def build(self) -> str:
-        """The engine and its version, once loaded."""
-        worker = self.keeper.running
-        return worker.facts.build if worker else self.plan.options.engine or WHEEL
+        """The engine: the wheel and its version once loaded, a native build by its id, or the path of a binary."""
+        engine, worker = self.plan.options.engine or WHEEL, self.keeper.running
+        return engine_name(engine) if engine != WHEEL else worker.facts.build if worker else WHEEL
 
     @property
     def failed(self) -> bool:

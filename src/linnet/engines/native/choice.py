@@ -105,6 +105,12 @@ def choose_engine(*, gpu: bool = False, again: bool = False) -> Choice:
     return _native(store, *builds[0], wanted, again)
 
 
+def engine_name(engine: str) -> str:
+    """How a binary is told to people: "native" and the id of a build of a store, else its path."""
+    folder = Path(engine).parent.parent
+    return f"native {folder.name}" if folder.parent.name == ENGINES else engine
+
+
 def _native(store: Store, record: NativeEngine, folder: Path, wanted: str, again: bool) -> Choice:
     binary, library = folder / "bin" / SERVER, _library(folder)
     try:
