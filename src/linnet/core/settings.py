@@ -63,6 +63,7 @@ ENGINE = (
     Setting("LINNET_CONTEXT", "4096", "Tokens of a prompt and its answer together, at most.", is_number=True),
     Setting("LINNET_SLOTS", "2", "Requests that one loaded model answers at once.", is_number=True),
     Setting("LINNET_ENGINE", "auto", "Which llama.cpp: auto, wheel, native, or the path of a llama-server."),
+    Setting("LINNET_GPU_LAYERS", "auto", "Layers on a GPU, where the engine can use one: auto, or a number."),
     Setting("LINNET_SPECULATION", "off", "Guess tokens ahead: off, ngram, or a smaller model of the same vocabulary."),
     Setting("LINNET_CACHE_TYPE", "f16", "Type of the attention cache: f32, f16, bf16, q8_0, q5_1, q4_0."),
     Setting("LINNET_KEEP_ALIVE_S", "300", "Seconds that an unused model stays in memory.", is_number=True),

@@ -39,7 +39,7 @@ OpenEngine = Callable[..., PoolEngine]
 HUB_PREFIXES = ("hf.co/", "huggingface.co/")
 LOAD_SETTINGS = (
     *("LINNET_CONTEXT", "LINNET_SLOTS", "LINNET_THREADS", "LINNET_ENGINE"),
-    *("LINNET_SPECULATION", "LINNET_CACHE_TYPE"),
+    *("LINNET_SPECULATION", "LINNET_CACHE_TYPE", "LINNET_GPU_LAYERS"),
 )
 _EMBEDDING = " (embedding)"  # no name holds a space: this one is ours
 

@@ -144,9 +144,7 @@ def _run(store: Store, model: Model, purpose: Purpose, options: PlanOptions) -> 
         load, instead = _load(path, wanted, model.name)
         shape = read_shape(path)
     speed = _corrected(store, predict_speed(shape, load, machine))
-    share = min(1.0, options.gpu_layers / (shape.layers + 1)) if options.gpu_layers else 0.0
-    device = int(share * (load.weights_bytes + load.cache_bytes) + (load.compute_bytes if share else 0))
-    need = load.total_bytes - device
+    device, need = load.device_bytes, load.host_bytes
     count = load.options.slots
     reasons = [
         *note,

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from linnet.core.errors import ContextExceeded, EngineError, InputError
 from linnet.engines.grammar.schema_limits import check_grammar, check_schema
+from linnet.engines.llama.gpu_plan import with_gpu
 from linnet.engines.llama.llama_body import call_grammar, completion_body, message_json
 from linnet.engines.llama.llama_client import STALL_S, EngineClient, EngineGone, EngineStalled, EventStream
 from linnet.engines.llama.llama_prompt import chat_ids, control_tokens, fill_in_ids, plain_ids, refuse_control_tokens
@@ -70,10 +71,11 @@ def open_llama(
         check_adapter(adapter, path)
     if options.draft_model is not None:
         check_text_model(options.draft_model)
-    reasons: tuple[str, ...] = ()
+    options, reasons = with_gpu(path, options)
     if not options.engine:
         chosen = choose_engine(gpu=bool(options.gpu_layers))
-        options, reasons = replace(options, engine=chosen.engine), (f"engine {chosen.kind}: {chosen.why}",)
+        options = replace(options, engine=chosen.engine)
+        reasons = (*reasons, f"engine {chosen.kind}: {chosen.why}")
     plan = plan_load(path, options, label=label, free_bytes=free_bytes)
     return LlamaEngine(replace(plan, reasons=(*plan.reasons, *reasons)))
 

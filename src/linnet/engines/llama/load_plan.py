@@ -6,6 +6,7 @@ Knows the header of the file and no engine process. All sizes are in bytes.
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -105,10 +106,16 @@ class LoadPlan:
     context_limit: int
     map_weights: bool = True
     reasons: tuple[str, ...] = ()
+    device_bytes: int = 0  # of these, what lies in a GPU's own memory
 
     @property
     def total_bytes(self) -> int:
         return self.weights_bytes + self.cache_bytes + self.compute_bytes + LIBRARY_BYTES
+
+    @property
+    def host_bytes(self) -> int:
+        """What it takes of the machine's memory."""
+        return self.total_bytes - self.device_bytes
 
     @property
     def address_space_bytes(self) -> int:
@@ -189,11 +196,11 @@ def plan_load(path: Path, options: LoadOptions, *, label: str = "", free_bytes: 
     _refuse_cache_type(shape, options)
     chosen, reasons = _choose(shape, options)
     plan = _plan(path, label or path.name, shapes, chosen)
-    if plan.total_bytes > room and not options.context and (smaller := _shrunk(plan, shapes, room)):
+    if plan.host_bytes > room and not options.context and (smaller := _shrunk(plan, shapes, room)):
         # Nobody asked for this much context: take what fits instead of refusing.
         plan = smaller
         reasons.append(f"context {plan.options.context}: what fits in {room / MIB:.0f} MiB")
-    if plan.total_bytes > room:
+    if plan.host_bytes > room:
         raise _does_not_fit(plan, shapes, room)
     return replace(plan, reasons=tuple(reasons))
 
@@ -255,7 +262,16 @@ def _plan(path: Path, label: str, shapes: Shapes, options: LoadOptions) -> LoadP
     checkpoint = window * heads * (shape.key_length + shape.value_length) * BYTES[options.cache_type]
     growth = options.prompt_cache_mib * MIB + int(options.checkpoints * options.slots * checkpoint)
     cache, compute = _sizes(shapes, options)
-    return LoadPlan(label, path, options, weights, cache, compute, growth, options.context, mapped)
+    plan = LoadPlan(label, path, options, weights, cache, compute, growth, options.context, mapped)
+    return replace(plan, device_bytes=_device_bytes(plan, shape.layers + 1))
+
+
+def _device_bytes(plan: LoadPlan, layers: int) -> int:
+    """The part of a GPU with memory of its own; Apple's have none."""
+    if not plan.options.gpu_layers or sys.platform == "darwin":
+        return 0
+    share = min(1.0, plan.options.gpu_layers / layers)
+    return int(share * (plan.weights_bytes + plan.cache_bytes) + plan.compute_bytes)
 
 
 def _shrunk(plan: LoadPlan, shapes: Shapes, room: int) -> LoadPlan | None:
@@ -266,7 +282,8 @@ def _shrunk(plan: LoadPlan, shapes: Shapes, room: int) -> LoadPlan | None:
         smaller = replace(plan.options, context=context)
         cache, compute = _sizes(shapes, smaller)
         found = replace(plan, options=smaller, cache_bytes=cache, compute_bytes=compute, context_limit=context)
-        if found.total_bytes <= room:
+        found = replace(found, device_bytes=_device_bytes(found, shapes[0].layers + 1))
+        if found.host_bytes <= room:
             return found
     return None
 

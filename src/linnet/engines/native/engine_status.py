@@ -5,6 +5,7 @@ Loads no model of the user's; a native engine that was not tried yet gets its se
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 import subprocess
@@ -75,7 +76,6 @@ def engine_status() -> EngineStatus:
     test = chosen.test if chosen.kind != "wheel" else None
     info = test.system_info if test else said["system_info"]
     built_for = [name for name, on in re.findall(r"(\w+) = (\d+)", info) if on != "0"]
-    used = [d["name"] for d in said["devices"] if d["type"].rpartition("_")[2] in _KINDS]
     scoring = "" if chosen.library else said["scoring"]
     return EngineStatus(
         engine=WHEEL if chosen.kind == "wheel" else chosen.kind,
@@ -87,7 +87,7 @@ def engine_status() -> EngineStatus:
         machine_has=here.instruction_sets,
         unused=[flag for flag in here.instruction_sets if USES.get(flag) not in built_for] if built_for else [],
         gpus_found=here.gpus,
-        gpus_used=used if chosen.kind == "wheel" else [],
+        gpus_used=_gpus_of(said) if chosen.kind == "wheel" else [],
         scoring_works=not scoring,
         scoring=scoring,
         scoring_engine="native build" if chosen.library else "wheel",
@@ -96,6 +96,16 @@ def engine_status() -> EngineStatus:
         core_files=said["core_bytes"] != 0,
         isolation=_isolation(said),
     )
+
+
+@functools.cache
+def wheel_gpus() -> tuple[str, ...]:
+    """The GPUs that the wheel can use, asked once in a process of its own. Raises EngineError as `engine_status`."""
+    return tuple(_gpus_of(_probe()))
+
+
+def _gpus_of(said: dict[str, Any]) -> list[str]:
+    return [device["name"] for device in said["devices"] if device["type"].rpartition("_")[2] in _KINDS]
 
 
 def _version(chosen: Choice) -> str:
