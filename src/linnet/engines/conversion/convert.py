@@ -55,10 +55,12 @@ def hf_to_gguf(folder: Path, target: Path, precision: Precision = "F16") -> None
         fsync_folder(target.parent)
 
 
-def run_child(module: str, job: dict[str, Any], scratch: Path, seconds: float) -> None:
+def run_child(
+    module: str, job: dict[str, Any], scratch: Path, seconds: float, doing: str = "converted to GGUF"
+) -> None:
     """Run one module of ours with `job` on stdin, without the user's environment and within a time.
 
-    Raises EngineError with the last line it said; `job["folder"]` is what could not be converted.
+    Raises EngineError with the last line it said; `job["folder"]` is what could not be `doing`.
     """
     kept = {name: os.environ[name] for name in KEPT_NAMES if name in os.environ}
     quiet = {"HF_HUB_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1", "HOME": str(scratch), "NO_LOCAL_GGUF": "1",
@@ -70,11 +72,15 @@ def run_child(module: str, job: dict[str, Any], scratch: Path, seconds: float) -
             timeout=seconds, check=False,
         )  # fmt: skip
     except subprocess.TimeoutExpired as error:
-        raise EngineError(f"The conversion to GGUF took more than {seconds:.0f} s and was stopped.") from error
+        raise EngineError(
+            f"{job['folder']} was not {doing} within {seconds:.0f} s; the process was stopped."
+        ) from error
     if done.returncode:
         said = [line for line in done.stderr.splitlines() if line.strip()][-KEPT_LINES:]
         reason = said[-1] if said else f"exit status {done.returncode}"
         raise EngineError(
-            f"{job['folder']} could not be converted to GGUF: {reason}.",
-            "llama.cpp knows neither more architectures nor more tokenizers than its conversion code names.",
+            f"{job['folder']} could not be {doing}: {reason}.",
+            "llama.cpp knows neither more architectures nor more tokenizers than its conversion code names."
+            if "GGUF" in doing
+            else "",
         )

@@ -95,7 +95,7 @@ def _tuned(folder: Path, wish: Wish, windows: list[list[int]], scratch: Path, si
         "iterations": ITERATIONS, "threads": wish.threads, "scratch": str(scratch), "summary": str(summary),
         "parent": os.getpid(),
     }  # fmt: skip
-    run_child(CHILD, job, scratch, DEADLINE_S + SECONDS_PER_GB * size / 1e9)
+    run_child(CHILD, job, scratch, DEADLINE_S + SECONDS_PER_GB * size / 1e9, "rounded by AutoRound")
     found = read_json(summary)
     if "error" in found:
         raise EngineError(str(found["error"]))
