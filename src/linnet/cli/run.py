@@ -59,13 +59,10 @@ def run(
         raise InputError("--json is for one answer: it needs a prompt.", "Give one, or leave --json out.")
     if text is None and not is_chat:
         raise InputError("There is no prompt: standard input is empty.", "Give one after the model's name.")
-    wish = run_model.Wish(
-        *(model, engine, quantize, run_model.read_template(template), context, threads, raw),
-        *(speculate, cache_type),
-    )
+    shape = run_model.read_template(template)
+    wish = run_model.Wish(model, engine, quantize, shape, context, threads, raw, speculate, cache_type)
     with run_model.opened(wish, parameters, may_ask=_may_ask() and not as_json) as (decoder, found, load_ms):
-        said = {name for name, value in chosen.items() if value is not None}
-        parameters, begun = run_model.with_preset(found.preset, parameters, said, system)
+        parameters, begun = run_model.with_preset(found.preset, parameters, chosen, system)
         parameters = run_model.with_adapters(decoder, parameters)
         session = _Session(decoder, found.name, parameters, begun, raw, load_ms)
         code = _chat(session, text or "") if is_chat else _answer(session, text or "", as_json=as_json)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -99,17 +99,17 @@ def _in_torch(store: Store, model: Model, wish: Wish) -> Iterator[TorchDecoder]:
 
 
 def with_preset(
-    preset: Preset | None, parameters: Parameters, said: Collection[str], system: str
+    preset: Preset | None, parameters: Parameters, flags: Mapping[str, object], system: str
 ) -> tuple[Parameters, Conversation]:
-    """The parameters and the beginning of a chat as a created model has them, below what the flags say: `said` names
-    the sampling values that were given."""
+    """The parameters and the beginning of a chat as a created model has them, below what the flags say; None
+    is one that was not given."""
     from linnet.engines.requests.conversation import Conversation
     from linnet.engines.requests.generation import Message
     from linnet.engines.requests.preset_words import preset_words
 
     if preset is None:
         return parameters, Conversation(system)
-    words = preset_words(preset, said)
+    words = preset_words(preset, {name for name, value in flags.items() if value is not None})
     begun = replace(
         parameters,
         sampling=replace(parameters.sampling, **words.sampling),
