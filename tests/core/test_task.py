@@ -83,7 +83,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     (changed("quality", flor=0.5), r'unknown key "flor" in \[quality\]\. Did you mean "floor"'),
     (changed("budget", zzz=0.5), r'unknown key "zzz" in \[budget\]\.\nKnown keys of \[budget\]: memory, size'),
     (changed("data", unlabeled="more.jsonl"), r"\[data\] unlabeled is not supported by this version yet"),
-    (changed("budget", train_minutes=3), r"\[budget\] train_minutes is not supported by this version yet"),
+    (changed("budget", energy_wh=3), r"\[budget\] energy_wh is not supported by this version yet"),
     (changed("task", style="x"), r"\[task\] style is not supported by this version yet"),
     (changed("task", schema="x"), r'\[task\] schema has no meaning with kind "classify"'),
     (changed("task", kind="tag"), r'kind "tag" is not supported by this version yet'),
@@ -115,6 +115,11 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     (changed("quality", floor=1.5), r"\[quality\] floor: .*not 1\.5"),
     (changed("quality", floor=float("nan")), r"\[quality\] floor: "),
     (changed("quality", max_loss=-0.1), r"\[quality\] max_loss: "),
+    (changed("budget", tokens_per_second=9), r"\[budget\] tokens_per_second has no meaning"),
+    (changed("budget", train_minutes=0), r"\[budget\] train_minutes: .*greater than 0"),
+    (changed("candidates", methods=["distill"]), r'methods: "distill" is not supported by this version yet'),
+    (changed("candidates", methods=["few_shot"]), r'methods: "few_shot" is for kinds that write text'),
+    (changed("search", strategy="random"), r"\[search\] strategy: .*'halving' or 'exhaustive', not 'random'"),
     (changed("quality", metric="f1"), r'\[quality\] metric "f1" does not judge kind "classify"'),
 ]
 

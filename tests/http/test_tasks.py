@@ -93,6 +93,17 @@ def test_texts_are_written_from_the_template(client: Client) -> None:
     assert "record" not in answer["data"][0]
 
 
+def test_examples_of_a_specialist_are_read_before_the_question(client: Client, store: Store, tmp_path: Path) -> None:
+    plain = Asked(input="said", max_tokens=2)
+    shown = plain.model_copy(update={"shots": (("user", "one two three"), ("assistant", "four five six"))})
+    read = []
+    for name, asked in (("plain", plain), ("shown", shown)):
+        packed(store, tmp_path / "m", name, "generate", asked)
+        answer = client.post("/v1/generate", json={"model": name, "input": "seven"}).json()
+        read.append(answer["usage"]["prompt_tokens"])
+    assert read[1] > read[0] + 6
+
+
 @pytest.mark.parametrize(
     ("path", "fields", "param", "words"),
     [

@@ -52,6 +52,7 @@ def test_equal_rulers() -> None:
         ({"metric": "accuracy", "seed": 3}, "the metric differs: macro_f1 and accuracy"),
         ({"metric_version": "2"}, "the metric's version differs: 1 and 2"),
         ({"seed": 1}, "the seed differs: 0 and 1"),
+        ({"judge": {"scale": "1-5"}}, "the judge's scale differs: not set and 1-5"),
     ],
 )
 def test_the_first_difference_is_named(changed: dict[str, Any], words: str) -> None:

@@ -102,7 +102,7 @@ def test_a_build_stopped_and_gone_on_with(base: Path, tmp_path: Path) -> None:
 def test_a_floor_that_nothing_reaches_says_what_came_nearest(base: Path, tmp_path: Path) -> None:
     write(tmp_path / "train.jsonl", rows(tmp_path, 12))
     made = task(tmp_path, base, quality={"metric": "exact_match", "floor": 1.0}, candidates={"quantizations": ["BF16"]})
-    with pytest.raises(InputError, match="floor of 1: the best is"):
+    with pytest.raises(InputError, match="floor of 1; the nearest is"):
         build(made, Store(tmp_path / "store"))
 
 

@@ -15,7 +15,9 @@ from typing import Any
 
 import pytest
 
+from linnet.pipeline import text_page
 from linnet.pipeline.report_page import render
+from tests.pipeline import text_sample
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 BROWSER = next((found for name in NAMES if (found := shutil.which(name))), None)
@@ -129,6 +131,28 @@ def test_nothing_sticks_out_and_no_words_overlap(tmp_path: Path, name: str, widt
     assert found["out"] == []
     assert found["over"] == []
     assert (found["plots"] >= 8) is (name != "empty")
+
+
+def crowded_text() -> dict[str, Any]:
+    """Nine candidates, long names, equal sizes, and answers without a space."""
+    content = text_sample.sample()
+    for extra in range(4):
+        more = text_sample.row(f"hf:Organisation/Some-Long-Model-Name-{extra}-lora-Q4_K_M", "rejected", 0.9, 98, 118)
+        content["candidates"].insert(1, more)
+    content["specialist"] = "a-name-of-sixty-four-characters-that-has-hardly-a-place-to-break:12"
+    content["worst"][0] |= {"asked": "x" * 400, "answered": "y" * 300, "expected": ["z" * 200, ""]}
+    content["test"]["slices"][0]["name"] = "w" * 90
+    content["choice"] |= {"recommends_baseline": True, "warnings": ["v" * 120]}
+    content["reference"]["error"] = "u" * 200
+    return content
+
+
+@pytest.mark.parametrize("width", [360, 1001, 1280])
+@pytest.mark.parametrize("name", ["sample", "crowded"])
+def test_nothing_sticks_out_of_a_page_of_a_task_that_writes_text(tmp_path: Path, name: str, width: int) -> None:
+    found = measure(tmp_path, text_page.render(text_sample.sample() if name == "sample" else crowded_text()), width)
+    assert (found["scroll"] <= found["width"], found["out"], found["over"]) == (True, [], [])
+    assert found["plots"] == 3
 
 
 @pytest.mark.parametrize("width", [390, 1280])

@@ -336,14 +336,14 @@ def test_a_far_baseline_does_not_squash_the_candidates() -> None:
     mark = plots.Mark("a", 0.9, 0.88, 0.92, "chosen", 1e6)
     near, far = plots.Mark("b", 0.85, 0.83, 0.87), plots.Mark("c", 0.02, 0.01, 0.03)
     low, high = plots.y_domain([mark], [near, far])
-    assert (round(low, 4), round(high, 4)) == (0.8246, 0.9254)
-    assert "↓ below: c 0.020 [0.010, 0.030]" in plots.size_quality([mark], [near, far], "macro F1")
+    assert (round(low, 4), round(high, 4)) == (0.8189, 0.9257)
+    assert "↓ below: c 0.020 [0.010, 0.030]" in plots.quality([mark], [near, far], "macro F1")
 
 
 def test_the_size_axis_is_logarithmic_and_the_disc_area_is_latency() -> None:
     costs = ((10e6, 1.0), (100e6, 4.0), (1000e6, 16.0))
     marks = [plots.Mark(f"c{bytes_}", 0.9, 0.88, 0.92, "acceptable", bytes_, ms) for bytes_, ms in costs]
-    svg = plots.size_quality(marks, [], "macro F1")
+    svg = plots.quality(marks, [], "macro F1")
     discs = re.findall(r'class="mark acceptable" cx="([\d.]+)" cy="[\d.]+" r="([\d.]+)"', svg)
     xs, radii = [float(x) for x, _ in discs], [float(r) for _, r in discs]
     assert math.isclose(xs[1] - xs[0], xs[2] - xs[1], abs_tol=0.02)
@@ -366,7 +366,7 @@ def test_one_epoch_and_one_label_can_be_drawn() -> None:
 def test_names_in_plots_are_escaped() -> None:
     evil = '<script>"&'
     marks = [plots.Mark(evil, 0.9, 0.88, 0.92, "chosen", 1e6, 2.0)]
-    drawn = [plots.size_quality(marks, marks, evil), plots.heat_map([[1, 1], [0, 1]], [evil, "b"])]
+    drawn = [plots.quality(marks, marks, evil), plots.heat_map([[1, 1], [0, 1]], [evil, "b"])]
     for svg in (*drawn, plots.levels(marks, 0.5, evil), plots.curves({evil: [(1, 1.0), (2, 0.5)]}, evil)):
         assert "<script>" not in svg
         assert "&lt;script&gt;" in svg

@@ -19,7 +19,7 @@ from linnet.engines.requests.asking import Decoding, Prompting, Source
 from linnet.engines.requests.generation import Message
 from linnet.engines.scoring.label_scoring import LabelScorer
 from linnet.formats.builtin import our_model
-from linnet.stages.answer import KEPT, answer, read_predictions
+from linnet.stages.answer import KEPT, answer, read_asked, read_predictions
 from linnet.text.conversations import Turn
 from linnet.text.questions import Question
 from tests.engines.made_llama import make_gguf, needs_stories
@@ -52,6 +52,7 @@ def test_every_question_is_answered_in_its_order_and_once(nano: Source, tmp_path
     assert [one.row for one in found] == [0, 1, 2]
     assert all(one.text is not None and one.completion_tokens <= 8 for one in found)
     assert answer(store, nano, asked, Prompting("Be brief."), SHORT).reused
+    assert read_asked(step.folder) == asked
     assert not (step.folder / KEPT).exists()
 
 

@@ -129,6 +129,15 @@ def test_a_limit_itself_is_allowed(key: str, limit: int) -> None:
     assert over_budget(contender("a", 0.9).footprint, budget) == ""
 
 
+@pytest.mark.parametrize(
+    ("speed", "why"), [(9.94, "its 9.9 tokens per second are below the 10 that are asked for"), (10.0, ""), (None, "")]
+)
+def test_the_least_tokens_per_second(speed: float | None, why: str) -> None:
+    """Nothing is held against what writes no text."""
+    found = contender("a", 0.9).footprint.model_copy(update={"tokens_per_second": speed})
+    assert over_budget(found, BudgetPart(tokens_per_second=10)) == why
+
+
 def test_a_failed_gate_rejects_whatever_the_score() -> None:
     found = chosen(contender("int8", 0.99, size=20, broken="gate failed: parity, 0.3"), contender("fp32", 0.90))
     assert found.candidate == "fp32"
@@ -149,7 +158,9 @@ def test_the_floor() -> None:
     found = chosen(contender("fp32", 0.93), contender("int8", 0.9249, size=20), floor=0.925)
     assert found.candidate == "fp32"
     assert found.rejected["int8"] == "its macro_f1 of 0.9249 is below the floor of 0.925"
-    with pytest.raises(InputError, match=r"reaches the floor of 0\.95: the best is fp32 with macro_f1 0\.9300"):
+    with pytest.raises(
+        InputError, match=r"No candidate meets the floor of 0\.95; the nearest is fp32 with macro_f1 0\.9300"
+    ):
         chosen(contender("fp32", 0.93), contender("int8", 0.92, size=20), floor=0.95)
 
 
@@ -158,6 +169,25 @@ def test_a_baseline_that_is_as_good_is_recommended(score: float, recommended: bo
     found = chosen(contender("fp32", score))
     assert found.recommends_baseline == recommended
     assert [("tfidf_logistic is as good" in warning) for warning in found.warnings] == [True] * recommended
+
+
+def test_a_linear_model_that_is_as_good_is_said_to_be_enough() -> None:
+    found = chosen(contender("fp32", 0.69))
+    assert found.warnings[0].startswith("A linear model is enough: the simple baseline tfidf_logistic is as good")
+    assert "A linear model is enough" in found.reasons
+    assert "It scores 0.2000 more than tfidf_logistic does." in chosen(contender("fp32", 0.9)).reasons
+
+
+def test_the_paragraph_names_the_choice_and_the_front() -> None:
+    found = chosen(contender("fp32", 0.93), contender("int8", 0.925, size=20), contender("bad", 0.5, size=20))
+    assert found.front == ["fp32", "int8"]
+    assert found.reasons.startswith("int8 was chosen. The smallest of 2")
+    assert "none beats another: fp32, int8." in found.reasons
+
+
+def test_without_anything_simple_nothing_is_recommended() -> None:
+    found = decide([contender("fp32", 0.0)], None, NO_LIMIT, QualityPart())
+    assert (found.recommends_baseline, found.warnings) == (False, [])
 
 
 def test_the_choice_is_kept_and_made_anew_when_something_changes(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ GROUPS = ("data", "runs", "keys", "engine")
 VERBS = (
     *("build", "data", "tune", "merge", "runs", "plan", "convert", "quantize", "evaluate", "compare", "check"),
     *("classify", "serve", "ps", "stop", "keys", "traces", "run", "pull", "import", "list", "show", "rm", "cp"),
-    *("create", "engine", "doctor", "settings"),
+    *("create", "export", "engine", "doctor", "settings"),
 )
 _MODULES = {"import": "import_", "list": "list_"}  # names that Python has itself
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from linnet.cli.evaluate_harness import run_tasks
 from linnet.core.errors import InputError
 
 if TYPE_CHECKING:
@@ -29,13 +30,22 @@ def evaluate(
     instruction: Annotated[str, typer.Option("--instruction", "--prompt", help="What stands before questions.")] = "",
     schema: Annotated[Path | None, typer.Option(help="JSON schema that every answer is held to.")] = None,
     labels: Annotated[str, typer.Option(help="Labels to score, with commas. Those of the data by default.")] = "",
-    shots: Annotated[int, typer.Option(help="How many examples are shown before each question.")] = 0,
+    shots: Annotated[int | None, typer.Option(help="How many examples are shown before each question.")] = None,
     shots_from: Annotated[Path | None, typer.Option(help="The file that they are taken from.")] = None,
     max_tokens: Annotated[int, typer.Option(help="Longest answer in tokens.")] = 512,
     stop: Annotated[list[str] | None, typer.Option(help="A text that ends an answer.")] = None,
     raw: Annotated[bool, typer.Option("--raw", help="Ask without a chat template.")] = False,
     limit: Annotated[int, typer.Option(help="Only the first so many rows.")] = 0,
     endpoint: Annotated[str, typer.Option(help="Ask this OpenAI-compatible address for the model.")] = "",
+    judge: Annotated[str, typer.Option(help="A model that grades the answers: the metric judge.")] = "",
+    rubric: Annotated[str, typer.Option(help="What the judge looks at: a text, or a .txt or .md file.")] = "",
+    scale: Annotated[str, typer.Option(help="The judge's lowest and highest grade.")] = "1-5",
+    judge_endpoint: Annotated[str, typer.Option(help="Ask this OpenAI-compatible address for the judge.")] = "",
+    human: Annotated[str, typer.Option(help="A file of people's grades: how far the judge agrees.")] = "",
+    harness: Annotated[list[str] | None, typer.Option(help="Run this task of lm-eval instead, or these.")] = None,
+    include_path: Annotated[Path | None, typer.Option(help="With --harness: a folder of task files.")] = None,
+    chat: Annotated[bool, typer.Option("--chat", help="With --harness: by the model's chat template.")] = False,
+    online: Annotated[bool, typer.Option("--online", help="With --harness: data may be fetched.")] = False,
     seed: Annotated[int, typer.Option(help="Of resampling, and of the choice of shots.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON line, and no progress.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")] = False,
@@ -44,24 +54,38 @@ def evaluate(
 
     Answers are kept one by one; an interrupted evaluation goes on with the same command.
     """
+    given = dict(locals())
     from linnet.core.store import Store
 
+    if run_tasks(given):
+        return
     if (file is None) == (data is None):
         raise InputError("The examples are needed, once.", "Write: linnet evaluate MODEL --data FILE --metric NAME")
     rows, store = data or file or Path(), Store()
-    if not (metric or schema or endpoint) and (data is None or _is_classifier(store, name)):
+    if not (metric or schema or endpoint or judge) and (data is None or _is_classifier(store, name)):
         _classifier(store, name, rows, (input_, output), as_json=as_json)
         return
+    _run(name, rows, _options(given), as_json=as_json, quiet=quiet)
+
+
+def _options(given: dict[str, Any]) -> EvaluateOptions:
+    """What the flags say, by their names."""
     from linnet.pipeline.evaluate import EvaluateOptions
+    from linnet.pipeline.judge import JudgeOptions
     from linnet.text.questions import Asking
 
-    options = EvaluateOptions(
-        metrics=tuple(metric or ()), asking=Asking(input_, output, format_, group, limit), instruction=instruction,
-        schema=str(schema or ""), shots=shots, shots_from=str(shots_from or ""), max_tokens=max_tokens,
-        stop=tuple(stop or ()), raw=raw, labels=tuple(x.strip() for x in labels.split(",") if x.strip()),
-        endpoint=endpoint, seed=seed,
+    judge = None
+    if any(given[name] for name in ("judge", "rubric", "judge_endpoint", "human")):
+        judge = JudgeOptions(model=given["judge"], endpoint=given["judge_endpoint"],
+                             **{name: given[name] for name in ("rubric", "scale", "human")})  # fmt: skip
+    same = {name: given[name] for name in ("instruction", "max_tokens", "raw", "endpoint", "seed")}
+    same["shots"] = given["shots"] or 0
+    return EvaluateOptions(
+        metrics=tuple(given["metric"] or ()), stop=tuple(given["stop"] or ()), judge=judge,
+        asking=Asking(*(given[name] for name in ("input_", "output", "format_", "group", "limit"))),
+        schema=str(given["schema"] or ""), shots_from=str(given["shots_from"] or ""),
+        labels=tuple(x.strip() for x in given["labels"].split(",") if x.strip()), **same,
     )  # fmt: skip
-    _run(name, rows, options, as_json=as_json, quiet=quiet)
 
 
 def _run(name: str, rows: Path, options: EvaluateOptions, *, as_json: bool, quiet: bool) -> None:
@@ -106,12 +130,18 @@ def _classifier(store: Store, name: str, file: Path, columns: tuple[str, str], *
 
 def _show(found: Evaluated, rows: Path) -> None:
     from linnet.cli.printing import plain
+    from linnet.metrics.grading import parse_scale
 
     made = found.evaluation
+    if found.agreement:
+        print(found.agreement.sentence)
     print(f"{plain(made.candidate)} on {made.examples} examples of {plain(str(rows))}")
     width = max(len(name) for name in made.metrics) + 2
     for name, one in made.metrics.items():
         print(f"  {plain(name):<{width}}{one.value:.4f}  [{one.low:.4f}, {one.high:.4f}]")
+    if judged := made.metrics.get("judge"):
+        scale = parse_scale(made.identities["judge"]["judge"]["scale"])
+        print(f"  mean grade {scale.low + judged.value * (scale.high - scale.low):.2f} on the scale {scale}")
     if told := made.detectable.get(made.primary):
         print(f"  {told}")
     if made.failed:

@@ -175,7 +175,10 @@ class Decision(Record):
 
 
 class Footprint(Record):
-    """What a candidate costs on this machine. Latency is for one request, throughput for a batch."""
+    """What a candidate costs on this machine. Latency is for one request, throughput for a batch.
+
+    `tokens_per_second` is what one request at a time writes, its prompt included; None where no text is written.
+    """
 
     size_bytes: int
     latency_ms_p50: float
@@ -184,6 +187,7 @@ class Footprint(Record):
     peak_memory_bytes: int
     energy_joules_per_1000: float | None
     energy_note: str
+    tokens_per_second: float | None = None
 
 
 class Evaluation(Record):
@@ -231,19 +235,25 @@ class TaskEvaluation(Record):
 
 
 class Choice(Record):
-    """Which candidate, and why. `rejected` says for each other one what spoke against it."""
+    """Which candidate, and why. `rejected` says for each other one what spoke against it.
+
+    `front` names those that no other one beats in score, size and latency at once; `reasons` is one paragraph.
+    """
 
     candidate: str
     reason: str
     rejected: dict[str, str]
     recommends_baseline: bool = False
     warnings: list[str] = []
+    front: list[str] = []
+    reasons: str = ""
 
 
 class Asked(Record):
     """How a specialist that writes text is asked: the template of its input, the instruction before it, the JSON
     schema its answers are held to (empty: free text), and the longest answer in tokens.
 
+    `shots` are the turns of examples, (role, content), that stand before every question; the last is an answer.
     The schema is kept as text: answers have their properties in its order, and a record's keys are sorted.
     """
 
@@ -251,6 +261,7 @@ class Asked(Record):
     instruction: str = ""
     answer_schema: str = ""
     max_tokens: int = 512
+    shots: tuple[tuple[str, str], ...] = ()
 
     def schema_object(self) -> dict[str, Any] | None:
         """The schema as the engine takes it."""

@@ -57,6 +57,12 @@ HUB = (
 ENDPOINT = (
     Setting("LINNET_ENDPOINT_HOSTS", "", "Hosts besides this machine that may be asked for answers, with commas."),
     Setting("LINNET_ENDPOINT_KEY", "", "Key that an endpoint is shown.", is_secret=True),
+    Setting("LINNET_ENDPOINT_TIMEOUT_S", "120", "Seconds that one try of an endpoint may take.", is_number=True),
+)
+# What the cost in a report is counted with.
+REPORT = (
+    Setting("LINNET_WATTS", "0", "Watts of this machine at work, where no counter can be read. 0: unknown.", True),
+    Setting("LINNET_GRID_GCO2_PER_KWH", "0", "Grams of CO2e of one kWh of your grid. 0: not told.", True),
 )
 # How a model that writes text is loaded, where a command does not say.
 ENGINE = (
@@ -80,8 +86,8 @@ SERVE = (
     Setting("LINNET_TRACE_CONTENT", "", "Any text but 0: traces hold texts too, personal data masked."),
     Setting("LINNET_UPLOAD_GB", "100", "Largest blob that a client may send, in GB.", is_number=True),
 )
-GROUPS = {"own": OWN, "hub": HUB, "endpoint": ENDPOINT, "engine": ENGINE, "serve": SERVE}
-SETTINGS = (*OWN, *HUB, *ENDPOINT, *ENGINE, *SERVE)
+GROUPS = {"own": OWN, "hub": HUB, "endpoint": ENDPOINT, "report": REPORT, "engine": ENGINE, "serve": SERVE}
+SETTINGS = (*OWN, *HUB, *ENDPOINT, *REPORT, *ENGINE, *SERVE)
 _BY_NAME = {setting.name: setting for setting in SETTINGS}
 
 

@@ -69,6 +69,15 @@ def verify_files(folder: Path, files: dict[str, FileEntry]) -> None:
             raise CorruptFile(f"{path} is not the file that was written: its sha256 differs from the record.")
 
 
+def decision_digest(specialist: Specialist) -> str:
+    """What a specialist answers with beside its files: labels, temperature, threshold; or what it is asked."""
+    decision, asked = specialist.decision, specialist.asked
+    said: list[Any] = [decision.labels, decision.temperature, decision.out_of_scope, decision.threshold]
+    if asked is not None:
+        said += [asked.input, asked.instruction, asked.answer_schema, asked.max_tokens, asked.shots]
+    return sha256_bytes(canonical(said))
+
+
 class Store:
     """Where everything lies. Opening it makes the folder."""
 
@@ -177,9 +186,15 @@ class Store:
             raise NotFound(f"{name} has no version {version}.", f"It has: {shown}.")
         folder = self.path("specialists", name, str(version or versions[-1]))
         try:
-            return Specialist.model_validate(read_json(folder / RECORD)), folder
+            specialist = Specialist.model_validate(read_json(folder / RECORD))
         except ValidationError as error:
             raise CorruptFile(f"{folder / RECORD} is damaged.", "Build the specialist again.") from error
+        if specialist.lineage.get("decision", digest := decision_digest(specialist)) != digest:
+            raise CorruptFile(
+                f"{full_name}: its labels, calibration or instruction are not those that it was measured with.",
+                "Build the specialist again.",
+            )
+        return specialist, folder
 
     def remove(self, full_name: str) -> list[str]:
         """Remove one version, or every version of a bare name. Returns what was removed."""

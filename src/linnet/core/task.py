@@ -19,8 +19,10 @@ KEYS_TO_COME = {
     "task": ("style",),
     "data": ("unlabeled",),
     "candidates": (),
-    "budget": ("train_minutes", "energy_wh", "target"),
+    "budget": ("energy_wh", "target"),
     "quality": (),
+    "report": (),
+    "search": (),
 }
 _TEXT_METRICS = (
     "exact_match", "token_f1", "rouge1", "rouge2", "rougeL", "rougeLsum", "bleu", "chrf", "numeric_match",
@@ -81,6 +83,7 @@ class DataPart(Record):
     test: str | None = None
     group: str | None = None
     leakage: Literal["refuse", "drop"] = "refuse"
+    doubtful: Literal["refuse", "accept"] = "refuse"
     seed: int = Field(default=0, ge=0, lt=2**31)
 
 
@@ -88,7 +91,7 @@ class CandidatesPart(Record):
     """`[candidates]`: what is tried."""
 
     models: list[str] = Field(default=["builtin:minilm"], min_length=1)
-    methods: list[Literal["full", "lora", "auto"]] = Field(default=["full", "lora"], min_length=1)
+    methods: list[Literal["full", "lora", "auto", "prompt", "few_shot"]] = Field(default=["full", "lora"], min_length=1)
     quantizations: list[QuantizationName] = Field(default=["fp32", "int8"], min_length=1)
 
 
@@ -98,6 +101,8 @@ class BudgetPart(Record):
     memory: Size = None
     size: Size = None
     latency_p95_ms: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    tokens_per_second: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    train_minutes: float | None = Field(default=None, gt=0, allow_inf_nan=False)
 
 
 class QualityPart(Record):
@@ -108,6 +113,23 @@ class QualityPart(Record):
     max_loss: float = Field(default=0.01, ge=0, le=1)
 
 
+class SearchPart(Record):
+    """`[search]`: whether candidates that fall behind early are left out, or every one answers every question."""
+
+    strategy: Literal["halving", "exhaustive"] = "halving"
+
+
+class ReportPart(Record):
+    """`[report]`: a model behind an OpenAI-compatible endpoint that is shown beside the candidates and never chosen."""
+
+    reference: str = ""
+    endpoint: str = ""
+
+    def settings(self) -> dict[str, Any]:
+        """What a specialist's lineage keeps of it: nothing where no reference is named."""
+        return {"report": self.to_json()} if self.reference else {}
+
+
 class Task(Record):
     """A whole `task.toml`. `folder` is where it lies; relative data paths start there."""
 
@@ -116,6 +138,8 @@ class Task(Record):
     candidates: CandidatesPart = CandidatesPart()
     budget: BudgetPart = BudgetPart()
     quality: QualityPart = QualityPart()
+    report: ReportPart = ReportPart()
+    search: SearchPart = SearchPart()
     folder: str = "."
 
     def data_path(self, name: str) -> Path:
@@ -129,6 +153,8 @@ PARTS: dict[str, type[Record]] = {
     "candidates": CandidatesPart,
     "budget": BudgetPart,
     "quality": QualityPart,
+    "report": ReportPart,
+    "search": SearchPart,
 }
 
 
@@ -194,15 +220,23 @@ def _check_kind(where: str, task: Task) -> None:
         near = did_you_mean(metric, list(known))
         raise TaskError(f'{where}: [quality] metric "{metric}" does not judge kind "{part.kind}".{near}',
                         f"Known: {', '.join(known)}.")  # fmt: skip
-    if part.kind == "classify" and "auto" in task.candidates.methods:
-        raise TaskError(f'{where}: [candidates] methods: "auto" is for kinds that write text.', '"full" or "lora".')
-    if part.kind != "classify" and (wrong := [t for t in task.candidates.quantizations if t in ENCODER_TYPES]):
-        raise TaskError(f"{where}: [candidates] quantizations: {wrong[0]} is for encoders.", 'Such as "Q8_0".')
+    if part.kind == "classify" and (wrong := [m for m in task.candidates.methods if m not in ("full", "lora")]):
+        raise TaskError(f'{where}: [candidates] methods: "{wrong[0]}" is for kinds that write text.',
+                        '"full" or "lora".')  # fmt: skip
+    if part.kind == "classify" and task.budget.tokens_per_second is not None:
+        raise TaskError(f'{where}: [budget] tokens_per_second has no meaning with kind "classify".', "Remove it.")
+    if part.kind != "classify" and (few := [t for t in task.candidates.quantizations if t in ENCODER_TYPES]):
+        raise TaskError(f"{where}: [candidates] quantizations: {few[0]} is for encoders.", 'Such as "Q8_0".')
 
 
 def _check_sense(where: str, task: Task) -> Task:
-    part = task.task
+    part, report = task.task, task.report
     check_name(part.name, "task name")
+    if bool(report.reference) != bool(report.endpoint):
+        raise TaskError(
+            f"{where}: [report] reference and endpoint belong together: the model, and where it is asked.",
+            'Such as reference = "gpt-x", endpoint = "http://127.0.0.1:8000/v1".',
+        )
     _check_kind(where, task)
     if part.labels is not None:
         if len(set(part.labels)) < 2 or len(set(part.labels)) != len(part.labels):
@@ -222,11 +256,22 @@ def parse_task(content: dict[str, Any], folder: Path = Path(), where: str = "tas
         raise TaskError(
             f'{where}: kind "{kind}" is not supported by this version yet.', f"Supported: {', '.join(KINDS)}."
         )
+    methods = content.get("candidates", {}).get("methods")
+    if isinstance(methods, list) and "distill" in methods:
+        raise TaskError(f'{where}: [candidates] methods: "distill" is not supported by this version yet.',
+                        "Let the larger model write the answers first, and name them in [data] train.")  # fmt: skip
     try:
         task = Task.model_validate({**_with_defaults(content, kind), "folder": str(folder.absolute())})
     except ValidationError as error:
         raise _explain(where, error) from error
     return _check_sense(where, task)
+
+
+def with_reference(task: Task, reference: str, endpoint: str) -> Task:
+    """The task with another [report] reference; an empty text keeps what the file says. Raises TaskError for half."""
+    given = {"reference": reference, "endpoint": endpoint}
+    part = task.report.model_copy(update={key: text for key, text in given.items() if text})
+    return _check_sense("build", task.model_copy(update={"report": part}))
 
 
 def read_toml(path: Path) -> tuple[Path, dict[str, Any]]:

@@ -11,7 +11,8 @@ Floats = NDArray[np.float32]
 Indices = NDArray[np.int64]
 
 
-def _log_loss(logits: NDArray[np.float64], true: Indices, temperature: float) -> float:
+def log_loss(logits: NDArray[np.float64], true: Indices, temperature: float) -> float:
+    """Mean negative log likelihood of the true labels, in nats, of logits (examples, labels) over `temperature`."""
     scaled = logits / temperature
     scaled = scaled - scaled.max(axis=1, keepdims=True)
     normaliser = np.log(np.exp(scaled).sum(axis=1))
@@ -25,7 +26,7 @@ def fit_temperature(logits: Floats, true: Indices) -> float:
     ratio = (np.sqrt(5) - 1) / 2
     for _ in range(60):
         left, right = high - ratio * (high - low), low + ratio * (high - low)
-        if _log_loss(wide, true, float(np.exp(left))) < _log_loss(wide, true, float(np.exp(right))):
+        if log_loss(wide, true, float(np.exp(left))) < log_loss(wide, true, float(np.exp(right))):
             high = right
         else:
             low = left

@@ -76,6 +76,34 @@ def read_answer(text: str) -> Any:
         raise DataError(f"The answer is not JSON: {str(error)[:200]}.") from None
 
 
+def equal_answer(prediction: str, references: Sequence[str]) -> float:
+    """1 when the answer is one of the references: as JSON values where that is an object or a list, else as texts
+    after SQuAD's normalisation."""
+    return max((_equal(prediction, reference) for reference in references), default=0.0)
+
+
+def _equal(prediction: str, reference: str) -> float:
+    if reference.lstrip()[:1] in ("{", "["):
+        try:
+            wanted = read_answer(reference)
+        except DataError:
+            return exact_match(prediction, [reference])
+        try:
+            return float(_typed(read_answer(prediction)) == _typed(wanted))
+        except DataError:
+            return 0.0
+    return exact_match(prediction, [reference])
+
+
+def _typed(value: Any) -> Any:
+    """JSON values that are equal only when JSON says so: true is not 1."""
+    if isinstance(value, dict):
+        return {key: _typed(part) for key, part in value.items()}
+    if isinstance(value, list):
+        return [_typed(part) for part in value]
+    return (isinstance(value, bool), value)
+
+
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Any
 
-from pydantic import JsonValue, StringConstraints
+from pydantic import Field, JsonValue, StringConstraints
 
 from linnet.core.errors import InputError
 from linnet.core.files import canonical, sha256_bytes
@@ -24,6 +24,7 @@ NAMES = {
     "metric": "the metric differs",
     "metric_version": "the metric's version differs",
     "seed": "the seed differs",
+    "judge": "the judge's {0} differs",
 }
 MISSING = "not set"
 
@@ -33,6 +34,7 @@ class EvaluationIdentity(Record):
 
     decoding: everything that decides the answer besides the prompt (temperature, max_new_tokens, stop, grammar ...).
     metric_version: definition and library, as `Scores.version`; of a user's function the hash of its file.
+    judge: of a metric that a model gives, its bytes, rubric and scale; empty for all others.
     """
 
     dataset: Sha256
@@ -43,6 +45,7 @@ class EvaluationIdentity(Record):
     metric: str
     metric_version: str
     seed: int
+    judge: dict[str, JsonValue] = Field(default={})
 
     @property
     def digest(self) -> str:
@@ -69,7 +72,7 @@ def first_difference(first: EvaluationIdentity, second: EvaluationIdentity) -> s
     """The first field that differs, with both values, in words; empty when the two are one ruler."""
     for field, words in NAMES.items():
         one, other = getattr(first, field), getattr(second, field)
-        if field != "decoding":
+        if not isinstance(one, dict):
             if one != other:
                 return f"{words}: {_short(one)} and {_short(other)}"
             continue

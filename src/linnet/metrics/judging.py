@@ -19,6 +19,7 @@ from linnet.core.records import Interval, Record
 from linnet.metrics import extraction, text_overlap
 from linnet.metrics.bootstrap import PLAIN, Difference, Drawing, Statistic, bootstrap, of_sums, paired_bootstrap
 from linnet.metrics.extraction import read_answer
+from linnet.metrics.grading import Graded
 from linnet.metrics.numeric import VERSION as NUMERIC_VERSION
 from linnet.metrics.numeric import gsm8k_match, numeric_match
 from linnet.metrics.power import detectable_mean, detectable_unpaired
@@ -40,7 +41,8 @@ SLICE_EXAMPLES = 10  # with fewer a slice has no interval
 class Judgement(Record):
     """One metric over a set. `rows` are what `statistic` sums; an example that is not counted has an empty row.
 
-    `values` is each example's own value, None where it has none; `problems` are by place in the set.
+    `values` is each example's own value, None where it has none; `problems` are by place in the set. `judge` is the
+    identity of a model that gave the values.
     """
 
     metric: str
@@ -49,6 +51,7 @@ class Judgement(Record):
     rows: list[list[float]]
     values: list[float | None]
     problems: dict[int, str] = Field(default={})
+    judge: dict[str, str] = Field(default={})
 
     @property
     def counted(self) -> list[int]:
@@ -74,11 +77,12 @@ class Slice(Record):
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """What some metrics need besides texts: a JSON schema, the labels, each example's own fields."""
+    """What some metrics need besides texts: a JSON schema, the labels, each example's own fields, a judge's grades."""
 
     schema: Any = None
     labels: tuple[str, ...] = ()
     examples: Sequence[Mapping[str, Any]] = field(default_factory=tuple)
+    grades: Graded | None = None
 
 
 def points(metric: str, value: float) -> float:
@@ -86,41 +90,24 @@ def points(metric: str, value: float) -> float:
     return value if metric in (*HUNDREDS, *LIKELIHOOD_METRICS) else 100 * value
 
 
-def equal_answer(prediction: str, references: Sequence[str]) -> float:
-    """1 when the answer is one of the references: as JSON values where that is an object or a list, else as texts
-    after SQuAD's normalisation."""
-    return max((_equal(prediction, reference) for reference in references), default=0.0)
-
-
-def _equal(prediction: str, reference: str) -> float:
-    if reference.lstrip()[:1] in ("{", "["):
-        try:
-            wanted = read_answer(reference)
-        except DataError:
-            return extraction.exact_match(prediction, [reference])
-        try:
-            return float(_typed(read_answer(prediction)) == _typed(wanted))
-        except DataError:
-            return 0.0
-    return extraction.exact_match(prediction, [reference])
-
-
-def _typed(value: Any) -> Any:
-    """JSON values that are equal only when JSON says so: true is not 1."""
-    if isinstance(value, dict):
-        return {key: _typed(part) for key, part in value.items()}
-    if isinstance(value, list):
-        return [_typed(part) for part in value]
-    return (isinstance(value, bool), value)
-
-
 _TEXT: dict[str, tuple[str, Callable[[str, Sequence[str]], float]]] = {
-    "exact_match": (f"JSON values, else SQuAD texts; {extraction.VERSION}", equal_answer),
+    "exact_match": (f"JSON values, else SQuAD texts; {extraction.VERSION}", extraction.equal_answer),
     "token_f1": (f"SQuAD {extraction.VERSION}", extraction.token_f1),
     "numeric_match": (NUMERIC_VERSION, numeric_match),
     "gsm8k_match": (NUMERIC_VERSION, gsm8k_match),
 }
-NAMES = (*_TEXT, "field_f1", "schema_valid", "bleu", "chrf", *ROUGES, *LABEL_METRICS, *LIKELIHOOD_METRICS, "pass_at_1")
+NAMES = (
+    *_TEXT,
+    "field_f1",
+    "schema_valid",
+    "bleu",
+    "chrf",
+    *ROUGES,
+    *LABEL_METRICS,
+    *LIKELIHOOD_METRICS,
+    "pass_at_1",
+    "judge",
+)
 
 
 def check_metric(name: str) -> str:
@@ -148,6 +135,10 @@ def judge(metric: str, predictions: Texts, references: References, given: Given 
         from linnet.metrics.user_metric import user_metric
 
         return _of_scores(user_metric(metric, predictions, references, given.examples or None))
+    if metric == "judge":
+        if given.grades is None:
+            raise InputError("The metric judge needs a model that judges.", "Name it with --judge MODEL.")
+        return _of_scores(given.grades.scores).model_copy(update={"judge": given.grades.judge})
     if metric == "field_f1":
         return _fields(predictions, references)
     if metric in LABEL_METRICS:

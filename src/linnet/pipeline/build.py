@@ -20,8 +20,10 @@ from linnet.core.task import Task, read_task
 from linnet.formats.resolve import resolve_model
 from linnet.pipeline import report
 from linnet.pipeline.build_text import Stopped, build_text
-from linnet.pipeline.candidates import make_baselines, make_candidates
+from linnet.pipeline.candidates import Candidate, make_baselines, make_candidates, plan_trainings
 from linnet.pipeline.decoder_candidates import make_decoders
+from linnet.pipeline.search import Searched
+from linnet.pipeline.text_reference import check_reference
 from linnet.stages.choose import choose
 from linnet.stages.pack import model_card, pack
 from linnet.stages.prepare import prepare
@@ -58,6 +60,8 @@ class BuildResult:
                 "latency_ms_p95": footprint.latency_ms_p95,
                 "reason": self.choice.reason,
             },
+            "front": self.choice.front,
+            "reasons": self.choice.reasons,
             "recommends_baseline": self.choice.recommends_baseline,
             "warnings": self.choice.warnings,
             "reused": self.reused,
@@ -82,6 +86,7 @@ def build_until(
     """`build` up to a stage; "" for all. Raises InputError for a stage that this kind does not have."""
     started = time.monotonic()
     task = task if isinstance(task, Task) else read_task(Path(task))
+    check_reference(task.report)
     store = store or Store()
     if task.task.kind != "classify":
         found = build_text(task, store, on_event, until)
@@ -101,8 +106,13 @@ def _build_classifier(task: Task, store: Store, on_event: OnEvent, until: str) -
         return Stopped(until, (prepared.run.id,), dict(prepared.result))
     decision = _decision(task, prepared)
     baselines = make_baselines(store, prepared, decision, on_event)
-    candidates = make_candidates(store, task, encoders, prepared, decision, on_event)
-    candidates += make_decoders(store, task, decoders, prepared, decision, on_event)
+    trainings, excluded = plan_trainings(store, task, encoders, prepared)
+    candidates = make_candidates(store, task, trainings, prepared, decision, on_event)
+    more, also = make_decoders(store, task, decoders, prepared, decision, on_event)
+    candidates, excluded = candidates + more, excluded | also
+    if not candidates:
+        told = "; ".join(f"{name}: {why}" for name, why in excluded.items())
+        raise InputError(f"No candidate can fit. {told}.", "Relax [budget], or add smaller candidates.")
     if until == "evaluate":
         found = {c.name: c.evaluations["validation"].metric(task.quality.metric).value for c in candidates}
         return Stopped(until, tuple(c.evaluated.run.id for c in candidates), {"validation": found})
@@ -111,10 +121,11 @@ def _build_classifier(task: Task, store: Store, on_event: OnEvent, until: str) -
     choice, chosen_step = choose(
         store, contenders, (linear.name, linear.evaluations["validation"]), task.budget, task.quality, on_event
     )
+    choice = _told(choice, candidates, excluded, prepared)
     if until == "choose":
         return Stopped(until, (chosen_step.run.id,), {"choice": choice.to_json()})
     winner = next(c for c in candidates if c.name == choice.candidate)
-    made = report.Made(task, prepared, candidates, baselines, choice, winner, store.root)
+    made = report.Made(task, prepared, candidates, baselines, choice, winner, store.root, on_event)
     draft = _draft(made, chosen_step)
 
     def documents(full_name: str) -> dict[str, bytes]:
@@ -130,6 +141,16 @@ def _build_classifier(task: Task, store: Store, on_event: OnEvent, until: str) -
 
     specialist, folder, reused = pack(store, draft, winner.engine, documents, on_event)
     return BuildResult(specialist, folder, choice, reused, time.monotonic() - started)
+
+
+def _told(choice: Choice, candidates: list[Candidate], excluded: dict[str, str], prepared: Step) -> Choice:
+    """With what the plan ruled out, and how many answered what. Labels are quick to give: nobody is left out early."""
+    found = Searched(
+        strategy="exhaustive", questions=int(prepared.result["counts"]["validation"]),
+        candidates=[*(one.name for one in candidates), *excluded], excluded=excluded,
+    )  # fmt: skip
+    reasons = f"{found.in_words()} {choice.reasons}"
+    return choice.model_copy(update={"rejected": {**choice.rejected, **excluded}, "reasons": reasons})
 
 
 def _bases(store: Store, task: Task, on_event: OnEvent) -> tuple[list[Model], list[str]]:
@@ -196,6 +217,7 @@ def lineage(made: report.Made, chosen: Step) -> dict[str, Any]:
             "recipe": winner.tuned.result["recipe"],
             "budget": made.task.budget.to_json(),
             "quality": made.task.quality.to_json(),
+            **made.task.report.settings(),
         },
     }
 

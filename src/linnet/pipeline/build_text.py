@@ -19,23 +19,26 @@ from linnet.core.records import Asked, Choice, Decision, Specialist
 from linnet.core.store import Step, Store
 from linnet.core.task import Task
 from linnet.pipeline import text_report
+from linnet.pipeline.candidates_plan import plan_candidates
+from linnet.pipeline.search import Searched
 from linnet.pipeline.text_candidates import (
     Made,
     Work,
     baselines,
     bundle,
     convert_all,
-    judged,
     judged_baseline,
     majority,
-    measured,
     merge_all,
     scaled,
     tune_all,
+    whole_models,
 )
 from linnet.pipeline.text_data import prepare_texts
+from linnet.pipeline.text_search import search
 from linnet.stages.choose import choose
 from linnet.stages.pack import pack
+from linnet.text.questions import Question, turns_of
 from linnet.version import code_version
 
 STAGES = ("prepare", "tune", "merge", "convert", "evaluate", "choose", "pack")
@@ -73,23 +76,27 @@ def build_text(task: Task, store: Store, on_event: OnEvent = silent, until: str 
     work = Work(store, task, prepared, on_event)
     if until == "prepare":
         return Stopped(until, (prepared.run.id,), dict(prepared.result))
-    tuned = tune_all(work)
+    planned = plan_candidates(store, task, prepared, on_event)
+    tuned = tune_all(work, planned.ways)
     if until == "tune":
         return Stopped(until, tuple(one.step.run.id for one in tuned), {})
     tuned = merge_all(work, tuned)
     if until == "merge":
         return Stopped(until, tuple(one.merged.run.id for one in tuned if one.merged), {})
-    candidates, failed = convert_all(work, tuned)
+    wholes = whole_models(work, planned.ways, tuned)
     if until == "convert":
-        return Stopped(until, (), {"candidates": [one.name for one in candidates], "failed": failed})
-    made, beside = _evaluated(work, candidates)
+        candidates, failed = convert_all(work, wholes)
+        told = {"candidates": [one.name for one in candidates], "failed": failed, "excluded": planned.excluded}
+        return Stopped(until, (), told)
+    made, dropped, found = search(work, wholes, planned.excluded)
+    beside = _beside(work)
     if until == "evaluate":
         runs = tuple(one.evaluated["validation"].step.run.id for one in (*made, *beside))
         return Stopped(until, runs, {"validation": _values(work, (*made, *beside))})
-    choice, chosen = _chosen(work, made, beside, failed)
+    choice, chosen = _chosen(work, made, beside, found)
     if until == "choose":
         return Stopped(until, (chosen.run.id,), {"choice": choice.to_json()})
-    return _packed(work, (made, beside), (choice, chosen), started)
+    return _packed(work, ((*made, *dropped), beside, found), (choice, chosen), started)
 
 
 def _values(work: Work, made: Sequence[Made]) -> dict[str, float]:
@@ -97,26 +104,24 @@ def _values(work: Work, made: Sequence[Made]) -> dict[str, float]:
     return {one.name: one.metric("validation", metric).value for one in made}
 
 
-def _evaluated(work: Work, candidates: Sequence[Made]) -> tuple[list[Made], list[Made]]:
-    """Candidates and baselines with their answers on both splits; candidates with their cost."""
-    made = [measured(work, judged(work, one)) for one in candidates]
+def _beside(work: Work) -> list[Made]:
+    """The baselines with their answers on both splits."""
     beside = [found for one in baselines(work) if (found := judged_baseline(work, one)) is not None]
     if work.task.task.kind == "extract":
         beside.append(majority(work))
-    return made, beside
+    return beside
 
 
-def _chosen(work: Work, made: Sequence[Made], beside: Sequence[Made], failed: dict[str, str]) -> tuple[Choice, Step]:
+def _chosen(work: Work, made: Sequence[Made], beside: Sequence[Made], found: Searched) -> tuple[Choice, Step]:
     metric = work.metrics[0]
     quality = work.task.quality.model_copy(update={"metric": made[0].evaluated["validation"].evaluation.primary})
     best = max(beside, key=lambda one: one.metric("validation", _primary(one, metric)).value, default=None)
-    against = best or made[0]
-    baseline = (against.name, scaled(against.evaluated["validation"].evaluation))
+    baseline = None if best is None else (best.name, scaled(best.evaluated["validation"].evaluation))
     contenders = [one.contender() for one in made]
     choice, step = choose(work.store, contenders, baseline, work.task.budget, quality, work.on_event)
-    if best is None:  # nothing simple could be asked: there is nothing to recommend
-        choice = choice.model_copy(update={"recommends_baseline": False, "warnings": []})
-    return choice.model_copy(update={"rejected": {**choice.rejected, **failed}}), step
+    rejected = {**choice.rejected, **found.failed, **found.excluded, **found.dropped}
+    reasons = f"{found.in_words()} {choice.reasons}"
+    return choice.model_copy(update={"rejected": rejected, "reasons": reasons}), step
 
 
 def _primary(one: Made, metric: str) -> str:
@@ -126,12 +131,12 @@ def _primary(one: Made, metric: str) -> str:
 
 
 def _packed(
-    work: Work, made: tuple[Sequence[Made], Sequence[Made]], chosen: tuple[Choice, Step], started: float
+    work: Work, made: tuple[Sequence[Made], Sequence[Made], Searched], chosen: tuple[Choice, Step], started: float
 ) -> Packed:
-    candidates, beside = made
+    candidates, beside, found = made
     choice, step = chosen
     winner = next(one for one in candidates if one.name == choice.candidate)
-    parts = text_report.Parts(work, tuple(candidates), tuple(beside), choice, winner)
+    parts = text_report.Parts(work, tuple(candidates), tuple(beside), choice, winner, search=found.told(choice))
     draft = _draft(parts, step)
 
     def documents(full_name: str) -> dict[str, bytes]:
@@ -143,8 +148,8 @@ def _packed(
 
 def _draft(parts: text_report.Parts, chosen: Step) -> Specialist:
     """The specialist before it has a version and files."""
-    task, winner, tuned = parts.work.task, parts.winner, parts.winner.tuned
-    if winner.footprint is None or tuned is None:
+    task, winner = parts.work.task, parts.winner
+    if winner.footprint is None or winner.base is None:
         raise InputError(f"{winner.name} was not measured.")
     evaluation, decoding = winner.evaluated["test"].evaluation, parts.work.decoding()
     test = evaluation.metric(evaluation.primary)
@@ -161,7 +166,7 @@ def _draft(parts: text_report.Parts, chosen: Step) -> Specialist:
         metric={"name": evaluation.primary, "value": test.value, "ci95": [test.low, test.high]},
         baseline=baseline,
         footprint=winner.footprint,
-        licence=tuned.base.licence,
+        licence=winner.base.licence,
         files={},
         lineage=_lineage(parts, chosen),
         created="",
@@ -170,38 +175,48 @@ def _draft(parts: text_report.Parts, chosen: Step) -> Specialist:
             instruction=task.task.instruction.strip(),
             answer_schema="" if decoding.json_schema is None else json.dumps(decoding.json_schema, ensure_ascii=False),
             max_tokens=decoding.max_tokens,
+            shots=_shown(winner),
         ),
     )
 
 
+def _shown(winner: Made) -> tuple[tuple[str, str], ...]:
+    """The turns of the examples that stand before every question of the chosen one."""
+    turns = turns_of(Question(row=0, turns=(), references=()), "", winner.prompting.shots)
+    return tuple((turn.role, turn.content) for turn in turns)
+
+
 def _lineage(parts: text_report.Parts, chosen: Step) -> dict[str, Any]:
     """Hashes of everything that the specialist came from."""
-    winner, work, tuned = parts.winner, parts.work, parts.winner.tuned
-    assert tuned is not None  # noqa: S101 checked by the caller
-    assert tuned.merged is not None  # noqa: S101 as it was converted
-    weights = {name: entry.sha256 for name, entry in tuned.base.files.items() if name.endswith(".safetensors")}
+    winner, work, tuned, base = parts.winner, parts.work, parts.winner.tuned, parts.winner.base
+    assert base is not None  # noqa: S101 checked by the caller
+    weights = {name: entry.sha256 for name, entry in base.files.items() if name.endswith((".safetensors", ".gguf"))}
+    trained = {} if tuned is None else {"tune": tuned.step.run.id}
+    if tuned is not None and tuned.merged is not None:
+        trained["merge"] = tuned.merged.run.id
     files = ("train.jsonl", "validation.questions.jsonl", "test.questions.jsonl")
     return {
         "base": {
-            "name": tuned.base.name,
+            "name": base.name,
             "sha256": next(iter(weights.values()), ""),
-            "licence": tuned.base.licence,
-            "source": tuned.base.source,
+            "licence": base.licence,
+            "source": base.source,
         },
         "dataset": work.prepared.run.key,
         **{f"{name.split('.')[0]}_sha256": work.prepared.sha256(name) for name in files},
         "code_version": code_version(),
         "runs": {
             "prepare": work.prepared.run.id,
-            "tune": tuned.step.run.id,
-            "merge": tuned.merged.run.id,
+            **trained,
             "evaluate": winner.evaluated["test"].step.run.id,
             "choose": chosen.run.id,
         },
         "settings": {
-            "recipe": tuned.step.run.inputs.get("recipe", {}),
+            "recipe": {} if tuned is None else tuned.step.run.inputs.get("recipe", {}),
+            "method": winner.method,
             "budget": work.task.budget.to_json(),
             "quality": work.task.quality.to_json(),
             "asked": [work.task.task.input, work.task.task.instruction.strip()],
+            **work.task.report.settings(),
         },
     }

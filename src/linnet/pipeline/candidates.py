@@ -8,14 +8,17 @@ from typing import Any
 
 from linnet.core.events import OnEvent, silent
 from linnet.core.files import read_json
+from linnet.core.history import machine_id
 from linnet.core.records import Decision, Evaluation, Footprint, Model
 from linnet.core.store import Step, Store
 from linnet.core.task import ENCODER_TYPES, Task
+from linnet.pipeline.candidates_plan import BYTES_PER_TOKEN, too_long
 from linnet.stages.choose import Contender
 from linnet.stages.evaluate import BASELINES, Entrant, evaluate, evaluate_baseline, evaluations
 from linnet.stages.quantize import quantize
 from linnet.stages.tune import tune
-from linnet.training.recipe import default_recipe
+from linnet.training.forecast import matrix_speed
+from linnet.training.recipe import Recipe, default_recipe
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,24 +63,70 @@ def make_baselines(store: Store, prepared: Step, decision: Decision, on_event: O
     return [Baseline(name, step, evaluations(step)) for name, step in steps]
 
 
-def make_candidates(
-    store: Store, task: Task, bases: list[Model], prepared: Step, decision: Decision, on_event: OnEvent = silent
-) -> list[Candidate]:
-    """Tune, quantise and evaluate every combination that `[candidates]` names."""
-    types = [kind for kind in task.candidates.quantizations if kind in ENCODER_TYPES] or list(ENCODER_TYPES)
-    made = []
+@dataclass(frozen=True, slots=True)
+class Training:
+    """An encoder and the way it is trained, with the forecast of how long."""
+
+    label: str
+    base: Model
+    method: str
+    recipe: Recipe
+    seconds: float
+
+
+def encoder_types(task: Task) -> list[str]:
+    """The types of encoders that the task names, all by default."""
+    return [kind for kind in task.candidates.quantizations if kind in ENCODER_TYPES] or list(ENCODER_TYPES)
+
+
+def encoder_size(base: Model) -> tuple[int, int]:
+    """Bytes on the disk, and parameters."""
+    stored = sum(entry.size_bytes for entry in base.files.values())
+    return stored, int(base.report.get("parameters") or stored // 4)
+
+
+def plan_trainings(
+    store: Store, task: Task, bases: list[Model], prepared: Step
+) -> tuple[list[Training], dict[str, str]]:
+    """Every encoder by every method, and the candidates that `train_minutes` rules out, with the number.
+
+    Six operations a weight and token of training (Kaplan et al. 2020), at the speed of a matrix product; kept.
+    """
+    made: list[Training] = []
+    excluded: dict[str, str] = {}
+    tokens = (prepared.folder / "train.jsonl").stat().st_size / BYTES_PER_TOKEN
     for base in bases:
         for method in task.candidates.methods:
-            examples = prepared.result["counts"]["train"]
-            recipe = default_recipe(method, examples, task.data.seed, base.max_tokens)
-            tuned = tune(store, base, prepared, decision.labels, recipe, on_event)
-            quantized = quantize(store, base, tuned, prepared, types, on_event)
-            prefix = method if len(bases) == 1 else f"{base.name}-{method}"
-            for kind in types:
-                files = {n: e.sha256 for n, e in quantized.run.files.items() if n.startswith(f"{kind}/")}
-                entrant = Entrant(f"{prefix}-{kind}", quantized.folder / kind, files)
-                judged = evaluate(store, entrant, prepared, decision, on_event)
-                made.append(candidate(entrant, kind, base, tuned.result["method"], (tuned, quantized, judged)))
+            recipe = default_recipe(method, prepared.result["counts"]["train"], task.data.seed, base.max_tokens)
+            files = {name: entry.sha256 for name, entry in base.files.items()}
+            inputs = {"base": files, "train": prepared.sha256("train.jsonl"), "recipe": recipe.to_json()}
+            operations = 6 * encoder_size(base)[1] * tokens * recipe.epochs
+
+            def work(_: Path, operations: float = operations) -> dict[str, Any]:
+                return {"seconds": operations / matrix_speed()}
+
+            seconds = float(store.step("plan", {**inputs, "machine": machine_id()}, work).result["seconds"])
+            label = method if len(bases) == 1 else f"{base.name}-{method}"
+            if why := too_long(seconds, task.budget):
+                excluded |= {f"{label}-{kind}": why for kind in encoder_types(task)}
+            else:
+                made.append(Training(label, base, method, recipe, seconds))
+    return made, excluded
+
+
+def make_candidates(
+    store: Store, task: Task, trainings: list[Training], prepared: Step, decision: Decision, on_event: OnEvent = silent
+) -> list[Candidate]:
+    """Tune, quantise and evaluate every one of these."""
+    types, made = encoder_types(task), []
+    for one in trainings:
+        tuned = tune(store, one.base, prepared, decision.labels, one.recipe, on_event)
+        quantized = quantize(store, one.base, tuned, prepared, types, on_event)
+        for kind in types:
+            files = {n: e.sha256 for n, e in quantized.run.files.items() if n.startswith(f"{kind}/")}
+            entrant = Entrant(f"{one.label}-{kind}", quantized.folder / kind, files)
+            judged = evaluate(store, entrant, prepared, decision, on_event)
+            made.append(candidate(entrant, kind, one.base, tuned.result["method"], (tuned, quantized, judged)))
     return made
 
 

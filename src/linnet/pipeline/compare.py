@@ -80,24 +80,40 @@ def compare(
     (0.01 is a point) that the others may lose. Raises InputError when identities differ, naming the difference, and
     NotFound.
     """
+    sides = sides_of(store or Store(), names, (data, options), metric, on_event)
+    return compare_sides(sides, max_loss, pairs=pairs)
+
+
+def sides_of(
+    store: Store,
+    names: Sequence[str],
+    given: tuple[str | Path, EvaluateOptions | None],
+    metric: str = "",
+    on_event: OnEvent = silent,
+) -> list[Side]:
+    """The evaluations of these runs, or of models that are evaluated on the data of `given` first. Raises InputError
+    for too few or too many, NotFound, and what evaluating raises."""
     if not 2 <= len(names) <= MOST:
         raise InputError(f"{len(names)} evaluations were named; 2 to {MOST} are compared.")
     if len(set(names)) != len(names):
         raise InputError("The same evaluation was named twice.", "Name different ones.")
-    store = store or Store()
+    data, options = given
     if data:
         made = [evaluate(name, data, options, store=store, on_event=on_event).step.run.id for name in names]
-        sides = [replace(_side(store, run, metric), name=name) for run, name in zip(made, names, strict=True)]
-    else:
-        sides = _distinct([_side(store, name, metric) for name in names], names)
-    return compare_sides(sides, max_loss, pairs=pairs)
+        return [replace(_side(store, run, metric), name=name) for run, name in zip(made, names, strict=True)]
+    return _distinct([_side(store, name, metric) for name in names], names)
+
+
+def pairs_of(sides: Sequence[Side], *, pairs: bool = False) -> list[tuple[Side, Side]]:
+    """Each with the first, or every pair."""
+    return list(combinations(sides, 2)) if pairs else [(sides[0], other) for other in sides[1:]]
 
 
 def compare_sides(sides: Sequence[Side], max_loss: float | None = None, *, pairs: bool = False) -> list[Compared]:
     """`compare` of evaluations that are at hand."""
-    chosen = list(combinations(sides, 2)) if pairs else [(sides[0], other) for other in sides[1:]]
+    chosen = pairs_of(sides, pairs=pairs)
     for one, other in chosen:
-        refuse_unless_comparable(_identity(one), _identity(other))
+        refuse_unless_comparable(identity_of(one), identity_of(other))
     found = [_pair(one, other) for one, other in chosen]
     adjusted = holm({str(place): p for place, (_, _, p, _) in enumerate(found)})
     return [
@@ -131,7 +147,8 @@ def _distinct(sides: list[Side], names: Sequence[str]) -> list[Side]:
     return [replace(side, name=f"{side.name} ({name})") for side, name in zip(sides, names, strict=True)]
 
 
-def _identity(side: Side) -> EvaluationIdentity:
+def identity_of(side: Side) -> EvaluationIdentity:
+    """The ruler that this evaluation was made with."""
     return EvaluationIdentity.model_validate(side.evaluation.identities[side.judgement.metric])
 
 
@@ -141,7 +158,7 @@ Found = tuple[Interval, list[int], float, str]
 def _pair(one: Side, other: Side) -> Found:
     """Second - first with its interval, the examples, the p-value and what it was tested with."""
     groups = one.groups if one.groups == other.groups else None
-    drawn, places = difference(other.judgement, one.judgement, Drawing(seed=_identity(one).seed, groups=groups))
+    drawn, places = difference(other.judgement, one.judgement, Drawing(seed=identity_of(one).seed, groups=groups))
     interval = Interval(value=drawn.value, low=drawn.low, high=drawn.high)
     if not (one.judgement.is_share and other.judgement.is_share) or groups is not None:
         return interval, places, drawn.p_value, "paired bootstrap" + (" of groups" if groups is not None else "")

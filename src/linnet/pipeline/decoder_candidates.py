@@ -16,8 +16,9 @@ from linnet.core.task import ENCODER_TYPES, Task
 from linnet.engines.onnx_runtime.onnx import ENGINE
 from linnet.engines.scoring.label_scoring import CLASSIFIER, GGUF
 from linnet.pipeline.candidates import Candidate, candidate
+from linnet.pipeline.candidates_plan import too_long, training
 from linnet.pipeline.gguf import converted, own_precision
-from linnet.pipeline.tune import TuneOptions, prepare_tuning, run_tuning
+from linnet.pipeline.tune import run_tuning
 from linnet.stages.evaluate import Entrant, evaluate
 from linnet.stages.merge import merge
 from linnet.text.example_files import read_examples
@@ -35,21 +36,26 @@ def instruction_of(task: Task, labels: list[str]) -> str:
 
 def make_decoders(
     store: Store, task: Task, names: list[str], prepared: Step, decision: Decision, on_event: OnEvent = silent
-) -> list[Candidate]:
-    """Tune, merge, convert and evaluate every decoder by every method and type that is not an encoder's."""
+) -> tuple[list[Candidate], dict[str, str]]:
+    """Tune, merge, convert and evaluate every decoder by every method and type that is not an encoder's.
+
+    Beside them what `train_minutes` rules out, with the number.
+    """
     made: list[Candidate] = []
+    excluded: dict[str, str] = {}
     if not names:
-        return made
+        return made, excluded
     told = instruction_of(task, decision.labels)
     chats = _chats(store, prepared, told)
     kinds = [kind for kind in task.candidates.quantizations if kind not in ENCODER_TYPES] or list(DEFAULT_TYPES)
     for name in names:
         for method in task.candidates.methods:
-            options = TuneOptions(
-                method=method, format="messages", seed=task.data.seed,
-                validation=str(chats.folder / "validation.jsonl"),
-            )  # fmt: skip
-            base, job = prepare_tuning(name, chats.folder / "train.jsonl", options, store=store)
+            way = training(store, task, name, method, chats.folder)
+            base, job = way.base, way.job
+            assert job is not None  # noqa: S101 it trains
+            if why := too_long(way.seconds, task.budget):
+                excluded |= {f"{base.name.replace(':', '-')}-{way.method}-{kind}": why for kind in kinds}
+                continue
             tuned = run_tuning(store, base, job, on_event).step
             merged = merge(store, base, find_run(store, tuned.run.id, "tune"), on_event)
             for kind in kinds:
@@ -57,7 +63,7 @@ def make_decoders(
                 judged = evaluate(store, entrant, prepared, decision, on_event)
                 steps = (_as_tuned(tuned, len(job.data.train)), _with_gates(merged, kind, gates), judged)
                 made.append(candidate(entrant, kind, base, method, steps))
-    return made
+    return made, excluded
 
 
 def _chats(store: Store, prepared: Step, told: str) -> Step:

@@ -15,12 +15,17 @@ from linnet.core.names import is_name
 from linnet.core.records import Asked, TaskEvaluation
 from linnet.core.store import Step, Store
 from linnet.engines.requests.asking import Decoding, Prediction, Prompting, Source, enforceable
+from linnet.metrics.agreement import Agreement
+from linnet.metrics.grading import Graded
 from linnet.metrics.identity import prompt_hash
 from linnet.metrics.judging import LABEL_METRICS, LIKELIHOOD_METRICS, NAMES, check_metric
 from linnet.pipeline.gguf import as_source
+from linnet.pipeline.judge import Judge, JudgeOptions, exchanges, grade, open_judge, warn_of_itself
+from linnet.pipeline.judge_human import grade_agreement, read_human
 from linnet.pipeline.likelihood import likelihood
 from linnet.stages.answer import answer, read_predictions
 from linnet.stages.evaluate import Answers, Ruler, evaluate_answers, task_evaluation
+from linnet.text.conversations import Turn
 from linnet.text.questions import Asking, Question, choose_shots, read_questions
 
 SCHEMA_METRICS = ("field_f1", "exact_match", "schema_valid")
@@ -33,7 +38,7 @@ class EvaluateOptions:
 
     `shots` rows of `shots_from` are shown with their answers before each question. `labels` are scored as whole
     answers; for accuracy and macro_f1 they are those of the data by default. `endpoint` is asked for the model instead
-    of loading it here.
+    of loading it here. `judge` is the model that the metric judge is given by.
     """
 
     metrics: tuple[str, ...] = ()
@@ -48,20 +53,24 @@ class EvaluateOptions:
     labels: tuple[str, ...] = ()
     endpoint: str = ""
     seed: int = 0
+    judge: JudgeOptions | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Evaluated:
-    """An evaluation with the run that holds it, and the one that holds its answers where there are any."""
+    """An evaluation with the run that holds it, the one that holds its answers where there are any, and how far a
+    judge agrees with people where they were asked."""
 
     step: Step
     evaluation: TaskEvaluation
     answered: Step | None = None
+    agreement: Agreement | None = None
 
     def summary(self) -> dict[str, Any]:
         """The one line of `--json`."""
         speed = self.answered.result["requests_per_second"] if self.answered else None
-        return {**self.evaluation.to_json(), "run": self.step.run.id, "requests_per_second": speed}
+        told = {"agreement": self.agreement.to_json()} if self.agreement else {}
+        return {**self.evaluation.to_json(), "run": self.step.run.id, "requests_per_second": speed, **told}
 
 
 def evaluate(
@@ -81,19 +90,14 @@ def evaluate(
     asked = None if options.endpoint else _asked(store, model)
     if asked is not None:
         options = _as_built(options, asked)
-    metrics = options.metrics or (SCHEMA_METRICS if options.schema or (asked and asked.answer_schema) else ())
-    for metric in metrics:
-        check_metric(metric)
-    if not metrics:
-        raise InputError("Which metric? None was named.", f"Known: {', '.join(NAMES)}, or FILE.py. Say --metric NAME.")
-    path = Path(data).expanduser()
+    metrics, path = _metrics(options, asked), Path(data).expanduser()
     if any(metric in LIKELIHOOD_METRICS for metric in metrics):
         if not set(metrics) <= set(LIKELIHOOD_METRICS) or options.endpoint:
             raise InputError("Likelihoods are measured on texts, by a model that is loaded here, and alone.")
         step = likelihood(store, as_source(store, model, on_event)[0], path, metrics, on_event)
         return Evaluated(step, task_evaluation(step))
-    questions = read_questions(path, options.asking)
-    shots = _shots(questions, options)
+    judge, questions = _judge(store, options, on_event), read_questions(path, options.asking)
+    shots = _shots(questions, options) or _own_shots(asked)
     schema = read_schema(Path(options.schema)) if options.schema else asked.schema_object() if asked else None
     held, dropped = (None, []) if schema is None else enforceable(schema)
     if dropped:
@@ -104,9 +108,31 @@ def evaluate(
     )  # fmt: skip
     prompting = Prompting(options.instruction, tuple(shots))
     source = Source(model, endpoint=options.endpoint) if options.endpoint else as_source(store, model, on_event)[0]
-    return ask_and_judge(
-        store, source, questions, (prompting, decoding), Wish(metrics, path.stem, options.seed), on_event
-    )
+    wish = Wish(metrics, path.stem, options.seed, judge=judge)
+    return ask_and_judge(store, source, questions, (prompting, decoding), wish, on_event)
+
+
+def _metrics(options: EvaluateOptions, asked: Asked | None) -> tuple[str, ...]:
+    metrics = options.metrics or (SCHEMA_METRICS if options.schema or (asked and asked.answer_schema) else ())
+    for metric in metrics:
+        check_metric(metric)
+    if options.judge and "judge" not in metrics:
+        metrics = (*metrics, "judge")
+    if "judge" in metrics and options.judge is None:
+        raise InputError("The metric judge needs a model that judges.", "Name it with --judge MODEL.")
+    if not metrics:
+        raise InputError("Which metric? None was named.", f"Known: {', '.join(NAMES)}, or FILE.py. Say --metric NAME.")
+    return metrics
+
+
+def _judge(store: Store, options: EvaluateOptions, on_event: OnEvent) -> Judge | None:
+    """The judge, and a first look at people's grades: before anything is asked."""
+    if options.judge is None:
+        return None
+    judge = open_judge(store, options.judge, on_event)
+    if judge.human:
+        read_human(Path(judge.human).expanduser(), judge.scale)
+    return judge
 
 
 def _asked(store: Store, name: str) -> Asked | None:
@@ -126,12 +152,15 @@ def _as_built(options: EvaluateOptions, asked: Asked) -> EvaluateOptions:
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What is measured, on which split, the seed of resampling, and the schema that answers are checked against."""
+    """What is measured, on which split, the seed of resampling, the schema that answers are checked against, and who
+    gives the grades of the metric judge."""
 
     metrics: tuple[str, ...]
     split: str
     seed: int = 0
     schema: Any = None  # the whole one, where not all of it can be enforced
+    judge: Judge | None = None
+    grades: Graded | None = None
 
 
 def ask_and_judge(
@@ -148,8 +177,15 @@ def ask_and_judge(
     found: list[Prediction] = read_predictions(answered)
     if (failed := answered.result["failed"]) and not answered.reused:
         on_event(Event("warning", "answer", f"{failed} of {len(found)} questions got no answer; they count as wrong"))
+    agreed = None
+    if wish.judge is not None:
+        warn_of_itself(wish.judge, source.name, source.sha256, on_event)
+        asked = exchanges(questions, prompting.instruction, [one.text for one in found])
+        graded = grade(store, wish.judge, asked, on_event)
+        agreed = grade_agreement(store, wish.judge, (graded, asked), on_event) if wish.judge.human else None
+        wish = replace(wish, grades=graded)
     step = judge_predictions(store, (source.name, answered.run.id), found, questions, (how, wish), on_event)
-    return Evaluated(step, task_evaluation(step), answered)
+    return Evaluated(step, task_evaluation(step), answered, agreed)
 
 
 def judge_predictions(
@@ -170,6 +206,7 @@ def judge_predictions(
         schema=wish.schema if wish.schema is not None else decoding.json_schema,
         labels=decoding.labels,
         seed=wish.seed,
+        grades=wish.grades,
     )
     answers = Answers(who[1], [one.text for one in found], [one.problem for one in found])
     return evaluate_answers(store, who[0], answers, questions, ruler, on_event)
@@ -189,6 +226,15 @@ def _shots(questions: Sequence[Question], options: EvaluateOptions) -> list[Ques
     asking = Asking(options.asking.input, options.asking.output, options.asking.format)
     rows = read_questions(Path(options.shots_from).expanduser(), asking)
     return choose_shots(rows, options.shots, options.seed, questions)
+
+
+def _own_shots(asked: Asked | None) -> list[Question]:
+    """The examples that a specialist was built with, as one question: all their turns, then the last answer."""
+    if asked is None or not asked.shots:
+        return []
+    *turns, (_, last) = asked.shots
+    told = tuple(Turn.model_validate({"role": role, "content": text}) for role, text in turns)
+    return [Question(row=0, turns=told, references=(last,))]
 
 
 def _labels(questions: Sequence[Question], metrics: Sequence[str], options: EvaluateOptions) -> tuple[str, ...]:

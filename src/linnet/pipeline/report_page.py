@@ -41,7 +41,7 @@ class Estimate(NamedTuple):
 def render(report: dict[str, Any]) -> str:
     """One self-contained HTML document. Raises ResourceMissing when jinja2 is not installed."""
     require("jinja2", "train")
-    return _template().render(_view(clean(report)))
+    return template("report.html.j2").render(_view(clean(report)))
 
 
 def clean(value: Any) -> Any:
@@ -97,7 +97,7 @@ def class_rows(evaluation: Mapping[str, Any]) -> list[dict[str, Any]]:
                 "precision": _estimate(given.get("precision"), hits / predicted if predicted else None, predicted),
                 "recall": _estimate(given.get("recall"), hits / true if true else None, true),
                 "f1": Estimate(given["f1"], 2 * low / (1 + low), 2 * high / (1 + high))
-                if _is_number(given.get("f1"))
+                if is_number(given.get("f1"))
                 else None,
             }
         )
@@ -141,44 +141,44 @@ def flat(value: Any, prefix: str = "") -> list[tuple[str, str]]:
         return [(prefix, ", ".join("not set" if item is None else str(item) for item in value) or "none")]
     if value is None or isinstance(value, bool):
         return [(prefix, "not set" if value is None else ("no", "yes")[value])]
-    is_size = prefix.endswith(("memory", "size", "bytes")) and _is_number(value) and value >= 100_000
+    is_size = prefix.endswith(("memory", "size", "bytes")) and is_number(value) and value >= 100_000
     return [(prefix, f"{value} ({size(value)})" if is_size else str(value))]
 
 
-def _is_number(value: Any) -> bool:
+def is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def _has_interval(value: Any) -> bool:
-    return isinstance(value, Mapping) and all(_is_number(value.get(key)) for key in ("value", "low", "high"))
+def has_interval(value: Any) -> bool:
+    return isinstance(value, Mapping) and all(is_number(value.get(key)) for key in ("value", "low", "high"))
 
 
 def num(value: Any, digits: int = 3) -> str:
-    return f"{value:,.{digits}f}" if _is_number(value) else DASH
+    return f"{value:,.{digits}f}" if is_number(value) else DASH
 
 
 def signed(value: Any, digits: int = 3) -> str:
     """With a sign that is as wide as a plus: '−0.012'."""
-    return f"{value:+.{digits}f}".replace("-", "−") if _is_number(value) else DASH
+    return f"{value:+.{digits}f}".replace("-", "−") if is_number(value) else DASH
 
 
 def percent(value: Any, digits: int = 1) -> str:
-    return f"{100 * value:.{digits}f}\u00a0%" if _is_number(value) else DASH
+    return f"{100 * value:.{digits}f}\u00a0%" if is_number(value) else DASH
 
 
 def sig(value: Any) -> str:
     """Three significant digits, never in powers of ten: '4.12', '1,310'."""
-    if not _is_number(value):
+    if not is_number(value):
         return DASH
     return f"{value:,.0f}" if abs(value) >= 99.95 else f"{value:.3g}"
 
 
 def size(value: Any) -> str:
-    return plots.size_text(value).replace(" ", "\u00a0") if _is_number(value) else DASH
+    return plots.size_text(value).replace(" ", "\u00a0") if is_number(value) else DASH
 
 
 def duration(seconds: Any) -> str:
-    if not _is_number(seconds):
+    if not is_number(seconds):
         return DASH
     if seconds < 60:
         return f"{seconds:.1f}\u00a0s"
@@ -202,6 +202,12 @@ def sentence(text: Any) -> str:
     return words[:1].upper() + words[1:] + ("" if words.endswith((".", "!", "?")) or not words else ".")
 
 
+def in_order(slices: list[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Slices as they are, those of short texts before those of long ones."""
+    place = {"up": 0, "over": 2}
+    return sorted(slices, key=lambda one: place.get(str(one.get("name")).split(" ")[0], 1) if one else 0)
+
+
 def breakable(text: Any) -> Any:
     """Escaped text in which a line may break after _ - . / : and the like."""
     from markupsafe import Markup, escape
@@ -210,16 +216,23 @@ def breakable(text: Any) -> Any:
 
 
 @cache
-def _template() -> Template:
-    from jinja2 import ChainableUndefined, Environment
+def template(name: str) -> Template:
+    """A page of this folder, with the filters and plots' helpers that every report uses."""
+    from jinja2 import ChainableUndefined, Environment, FunctionLoader
 
-    environment = Environment(autoescape=True, undefined=ChainableUndefined, trim_blocks=True, lstrip_blocks=True)
-    filters = (num, signed, percent, sig, size, duration, when, sentence, breakable, flat)
+    def read(part: str) -> str:
+        return files("linnet.pipeline").joinpath(part).read_text("utf-8")
+
+    environment = Environment(
+        autoescape=True, undefined=ChainableUndefined, trim_blocks=True, lstrip_blocks=True, loader=FunctionLoader(read)
+    )
+    filters = (num, signed, percent, sig, size, duration, when, sentence, breakable, flat, in_order)
     environment.filters.update({function.__name__: function for function in filters})
-    return environment.from_string(files("linnet.pipeline").joinpath("report.html.j2").read_text("utf-8"))
+    environment.globals["has_interval"] = has_interval
+    return environment.get_template(name)
 
 
-def _markup(svg: str) -> Any:
+def markup(svg: str) -> Any:
     """SVG of our own making, in which every text is already escaped."""
     from markupsafe import Markup
 
@@ -229,10 +242,10 @@ def _markup(svg: str) -> Any:
 def _view(report: dict[str, Any]) -> dict[str, Any]:
     """What the template needs beside the report itself."""
     candidates = report.get("candidates") or []
-    wanted = _get(report, "choice", "candidate")
+    wanted = get(report, "choice", "candidate")
     chosen: dict[str, Any] = next((one for one in candidates if one.get("status") == "chosen"), {})
     chosen = next((one for one in candidates if wanted and one.get("name") == wanted), chosen)
-    metric = _get(report, "headline", "metric") or _get(report, "task", "quality", "metric") or "macro_f1"
+    metric = get(report, "headline", "metric") or get(report, "task", "quality", "metric") or "macro_f1"
     test = chosen.get("test") or {}
     name = METRICS.get(metric, metric)
     return {
@@ -244,7 +257,7 @@ def _view(report: dict[str, Any]) -> dict[str, Any]:
         "metric_title": name[:1].upper() + name[1:],
         "other": "accuracy" if metric != "accuracy" else "macro_f1",
         "METRICS": METRICS,
-        "baseline_name": _baseline_name(_get(report, "headline", "baseline", "name")),
+        "baseline_name": _baseline_name(get(report, "headline", "baseline", "name")),
         "warnings": _warnings(report),
         "overlap": _overlap(report),
         "gates": sorted(report.get("gates") or [], key=lambda gate: bool(gate.get("passed"))),
@@ -252,9 +265,8 @@ def _view(report: dict[str, Any]) -> dict[str, Any]:
         "numbered": len(test.get("labels") or []) >= NUMBERED_FROM,
         "pairs": confused_pairs(test),
         "shown_pairs": PAIRS,
-        "split_labels": _split_labels(_get(report, "data", "splits") or {}),
-        "has_interval": _has_interval,
-        "bar": lambda *values: _markup(plots.bar(*values)),
+        "split_labels": _split_labels(get(report, "data", "splits") or {}),
+        "bar": lambda *values: markup(plots.bar(*values)),
         "plots": _plots(report, chosen, metric),
     }
 
@@ -263,7 +275,7 @@ def _baseline_name(name: Any) -> str:
     return f"{BASELINES[name]} ({name})" if name in BASELINES else str(name or "not named")
 
 
-def _get(value: Any, *keys: str) -> Any:
+def get(value: Any, *keys: str) -> Any:
     """A value some levels down; None where a level is absent."""
     for key in keys:
         value = value.get(key) if isinstance(value, Mapping) else None
@@ -272,10 +284,10 @@ def _get(value: Any, *keys: str) -> Any:
 
 def _overlap(report: dict[str, Any]) -> int:
     """How many test examples also stand in the training data. What was dropped is no overlap."""
-    leakage = _get(report, "data", "leakage") or {}
+    leakage = get(report, "data", "leakage") or {}
     if str(leakage.get("action", "")).startswith(("drop", "remov")):
         return 0
-    return sum(leakage[key] for key in ("exact", "near", "group") if _is_number(leakage.get(key)))
+    return sum(leakage[key] for key in ("exact", "near", "group") if is_number(leakage.get(key)))
 
 
 def _warnings(report: dict[str, Any]) -> list[str]:
@@ -287,14 +299,14 @@ def _warnings(report: dict[str, Any]) -> list[str]:
     ]
     shared = _overlap(report)
     leaked = [f"{shared:,} test examples overlap with the training data: the scores are too good."] if shared else []
-    return failed + leaked + list(_get(report, "choice", "warnings") or [])
+    return failed + leaked + list(get(report, "choice", "warnings") or [])
 
 
 def _split_labels(splits: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Labels with their number of examples in each split, most frequent first."""
     counts: dict[str, dict[str, int]] = {}
     for split, content in splits.items():
-        for label, count in (_get(content, "labels") or {}).items():
+        for label, count in (get(content, "labels") or {}).items():
             counts.setdefault(label, {})[split] = count
     total = {label: sum(row.values()) for label, row in counts.items()}
     most = max([1, *total.values()])
@@ -302,42 +314,42 @@ def _split_labels(splits: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [{"label": label, **counts[label], "share": total[label] / most} for label in ordered]
 
 
-def _both(draw: Any, widths: tuple[int, int], *values: Any) -> Any:
+def both(draw: Any, widths: tuple[int, int], *values: Any) -> Any:
     """The same plot drawn for a desk and for a phone; the style sheet shows one of them."""
     wide, narrow = (draw(*values, width=width) for width in widths)
-    return _markup(f'<div class="wide">{wide}</div><div class="narrow">{narrow}</div>')
+    return markup(f'<div class="wide">{wide}</div><div class="narrow">{narrow}</div>')
 
 
 def _plots(report: dict[str, Any], chosen: Mapping[str, Any], metric: str) -> dict[str, Any]:
     test, name = chosen.get("test") or {}, METRICS.get(metric, metric)
     drawn: dict[str, Any] = {"training": [_training_plots(one) for one in report.get("training") or []]}
     rows = [
-        _mark(chosen.get("name") or "chosen", _get(report, "headline", "test"), "chosen"),
-        _mark(_get(report, "headline", "baseline", "name") or "baseline", _get(report, "headline", "baseline", "test")),
+        mark(chosen.get("name") or "chosen", get(report, "headline", "test"), "chosen"),
+        mark(get(report, "headline", "baseline", "name") or "baseline", get(report, "headline", "baseline", "test")),
     ]
     if known := [row for row in rows if row]:
-        drawn["headline"] = _markup(plots.levels(known, _get(report, "task", "quality", "floor"), name))
+        drawn["headline"] = markup(plots.levels(known, get(report, "task", "quality", "floor"), name))
     marks, baselines, drawn["left_out"] = _marks(report, metric)
     if marks:
         drawn["key"] = [mark.name for mark in marks] if len(marks) > plots.MOST_NAMES else []
-        drawn["candidates"] = _both(plots.size_quality, (760, 340), marks, baselines, name)
+        drawn["candidates"] = both(plots.quality, (760, 340), marks, baselines, name)
     labels, confusion = _matrix(test)
     if confusion:
-        drawn["confusion"] = _both(plots.heat_map, (640, 340), confusion, labels)
+        drawn["confusion"] = both(plots.heat_map, (640, 340), confusion, labels)
     bins = [
         plots.Bin(n, one["confidence"], one["accuracy"], *wilson(one["accuracy"] * n, n))
-        for one in _get(report, "calibration", "bins") or []
-        if (n := one.get("count")) and _is_number(one.get("confidence")) and _is_number(one.get("accuracy"))
+        for one in get(report, "calibration", "bins") or []
+        if (n := one.get("count")) and is_number(one.get("confidence")) and is_number(one.get("accuracy"))
     ]
     if bins:
-        drawn["reliability"] = _markup(plots.reliability(bins))
+        drawn["reliability"] = markup(plots.reliability(bins))
     return drawn
 
 
-def _mark(name: str, found: Any, status: str = "baseline", footprint: Any = None) -> plots.Mark | None:
-    if not _has_interval(found):
+def mark(name: str, found: Any, status: str = "baseline", footprint: Any = None) -> plots.Mark | None:
+    if not has_interval(found):
         return None
-    size_bytes, latency = _get(footprint, "size_bytes"), _get(footprint, "latency_ms_p95")
+    size_bytes, latency = get(footprint, "size_bytes"), get(footprint, "latency_ms_p95")
     return plots.Mark(name, found["value"], found["low"], found["high"], status, size_bytes or 0.0, latency)
 
 
@@ -346,11 +358,11 @@ def _marks(report: dict[str, Any], metric: str) -> tuple[list[plots.Mark], list[
     marks, baselines, left_out = [], [], []
     for one in report.get("candidates") or []:
         name, status = one.get("name") or "unnamed", one.get("status") or ""
-        mark = _mark(name, _get(one, "test", metric), status, one.get("footprint"))
-        if mark and one.get("kind") == "baseline":
-            baselines.append(mark._replace(status="baseline"))
-        elif mark and mark.size_bytes > 0:
-            marks.append(mark)
+        found = mark(name, get(one, "test", metric), status, one.get("footprint"))
+        if found and one.get("kind") in ("baseline", "reference"):
+            baselines.append(found._replace(status="baseline"))
+        elif found and found.size_bytes > 0:
+            marks.append(found._replace(on_front=name in (get(report, "front_by", "size") or [])))
         else:
             left_out.append(name)
     return marks, baselines, left_out
@@ -364,7 +376,7 @@ def _training_plots(one: Mapping[str, Any]) -> dict[str, Any]:
         return [
             (epoch["epoch"], epoch[key])
             for epoch in epochs
-            if _is_number(epoch.get("epoch")) and _is_number(epoch.get(key))
+            if is_number(epoch.get("epoch")) and is_number(epoch.get(key))
         ]
 
     keys = [key for epoch in epochs for key in epoch if key.startswith("validation_") and key != "validation_loss"]
@@ -375,7 +387,7 @@ def _training_plots(one: Mapping[str, Any]) -> dict[str, Any]:
         title: {"validation": line(metric)},
     }
     drawn = [
-        _markup(plots.curves(lines, words, one.get("best_epoch")))
+        markup(plots.curves(lines, words, one.get("best_epoch")))
         for words, lines in groups.items()
         if any(lines.values())
     ]

@@ -7,7 +7,7 @@ drawing serves light, dark and paper.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from linnet.pipeline import svg
@@ -27,6 +27,16 @@ class Mark(NamedTuple):
     status: str = "baseline"
     size_bytes: float = 0.0
     latency_ms: float | None = None
+    on_front: bool = False
+
+
+class Axis(NamedTuple):
+    """What a plot of quality stands against: its words, the value of a mark (0: unknown), and a tick's text."""
+
+    words: str
+    value: Callable[[Mark], float]
+    tick: Callable[[float], str]
+    by_latency: bool = False
 
 
 class Bin(NamedTuple):
@@ -70,6 +80,15 @@ def interval_text(value: float, low: float, high: float) -> str:
     return f"{value:.3f} [{low:.3f}, {high:.3f}]"
 
 
+def seconds_text(seconds: float) -> str:
+    """'50 ms' or '2 s'."""
+    return f"{1000 * seconds:.3g} ms" if seconds < 1 else f"{seconds:.3g} s"
+
+
+BY_SIZE = Axis("size on disk", lambda mark: mark.size_bytes, size_text)
+BY_LATENCY = Axis("time for one request, p95", lambda mark: (mark.latency_ms or 0.0) / 1000, seconds_text, True)
+
+
 def bar(value: float, low: float | None = None, high: float | None = None) -> str:
     """A bar for a table cell, from 0 to 1, with a whisker where an interval is known. The number stands beside it."""
     parts = [svg.rect((0, 0, 100, 10), "trough"), svg.rect((0, 0, 100 * max(0.0, min(1.0, value)), 10), "fill")]
@@ -104,13 +123,15 @@ def levels(rows: Sequence[Mark], floor: float | None, metric: str, width: float 
 
 
 def y_domain(marks: Sequence[Mark], baselines: Sequence[Mark]) -> tuple[float, float]:
-    """The quality axis: all marks with their intervals, and each baseline that does not squash them."""
+    """The quality axis: all marks with their intervals, each baseline that does not squash them, and room at the foot
+    for the names of the others."""
     low, high = min(mark.low for mark in marks), max(mark.high for mark in marks)
     reach = low - 2.5 * max(high - low, 0.04)
     near = [line for line in baselines if line.low >= reach]
     low, high = min([low, *(line.low for line in near)]), max([high, *(line.high for line in near)])
-    pad = max(0.005, 0.06 * (high - low))
-    return max(0.0, low - pad), min(1.0, high + pad)
+    low -= 0.06 * (high - low) * sum(line.low < reach and line.value < low for line in baselines)
+    pad, top = max(0.005, 0.06 * (high - low)), 1.0 if high <= 1 else 100.0 if high <= 100 else math.inf
+    return max(min(0.0, low), low - pad), min(top, high + pad)
 
 
 def name_spot(spot: Spot, wide: float, taken: list[Box], inside: Frame) -> Box:
@@ -145,8 +166,13 @@ def _names(frame: Frame, spots: Sequence[Spot], marks: Sequence[Mark], taken: li
     return parts
 
 
-def _baselines(frame: Frame, baselines: Sequence[Mark], taken: list[Box]) -> tuple[list[str], list[str]]:
-    """Bands with dashed lines, and their names; names of lines that lie below the axis stand at its foot."""
+def _baselines(
+    frame: Frame, baselines: Sequence[Mark], taken: list[Box], *, numbered: bool
+) -> tuple[list[str], list[str]]:
+    """Bands with dashed lines, and their names; names of lines that lie below the axis stand at its foot.
+
+    Where discs are `numbered` a name may stand further below its line, to leave the numbers free.
+    """
     shapes, texts, foot = [], [], frame.bottom - 6
     for line in baselines:
         where = "↓ below: " if line.value < frame.y_range[0] else ""
@@ -161,8 +187,9 @@ def _baselines(frame: Frame, baselines: Sequence[Mark], taken: list[Box]) -> tup
             shapes.append(svg.line((frame.left, y), (frame.right, y), "level"))
             wide = len(words) * LETTER
             lefts = [scale(step, (0, 8), (frame.right - wide - 4, frame.left + 4)) for step in range(9)]
-            boxes = [(left, y + dy - 11, left + wide, y + dy + 4) for dy in (-6, 15) for left in lefts]
-        box = min(boxes, key=lambda box: overlap(box, taken))
+            steps = [-6, 15, *(dy for dy in (31, 47, 63, 79) if numbered and y + dy < foot - 12)]
+            boxes = [(left, y + dy - 11, left + wide, y + dy + 4) for dy in steps for left in lefts]
+        box = min(boxes, key=lambda box: overlap(box, taken))  # the first of the best is nearest to its line
         taken.append(box)
         texts.append(svg.text(box[0], box[3] - 4, words, "name baseline"))
     return shapes, texts
@@ -180,35 +207,56 @@ def _disc(frame: Frame, mark: Mark, spot: Spot) -> str:
     return svg.group(said, *lines, svg.tag("circle", "mark " + mark.status, cx=x, cy=y, r=r))
 
 
-def _x_axis(frame: Frame, height: float) -> list[str]:
+def _x_axis(frame: Frame, height: float, across: Axis) -> list[str]:
     parts, last = [svg.line((frame.left, frame.bottom), (frame.right, frame.bottom), "rule")], -math.inf
     for tick in log_ticks(10 ** frame.x_range[0], 10 ** frame.x_range[1]):
         x = frame.x(math.log10(tick))
         parts.append(svg.line((x, frame.bottom), (x, frame.bottom + 4), "rule"))
         if x - last > 56 and x < frame.right - 18:
-            parts.append(svg.text(x, frame.bottom + 18, size_text(tick), "tick mid"))
+            parts.append(svg.text(x, frame.bottom + 18, across.tick(tick), "tick mid"))
             last = x
-    return [*parts, svg.text((frame.left + frame.right) / 2, height - 6, "size on disk, logarithmic", "axis mid")]
+    words = f"{across.words}, logarithmic"
+    return [*parts, svg.text((frame.left + frame.right) / 2, height - 6, words, "axis mid")]
 
 
-def size_quality(marks: Sequence[Mark], baselines: Sequence[Mark], metric: str, width: float = 760) -> str:
-    """Size (log) against quality with error bars; the area of a disc is its latency; baselines are levels."""
-    sizes = [math.log10(mark.size_bytes) for mark in marks]
+def _front_line(frame: Frame, spots: Sequence[Spot], marks: Sequence[Mark]) -> list[str]:
+    """Steps through the marks that nothing beats: what the best quality is up to each size or time."""
+    places = sorted((x, y) for (x, y, _), mark in zip(spots, marks, strict=True) if mark.on_front)
+    if not places:
+        return []
+    steps = [(places[0][0], frame.bottom)]
+    for x, y in places:
+        steps += [(x, steps[-1][1]), (x, y)]
+    steps.append((frame.right, places[-1][1]))
+    return [f'<polyline points="{" ".join(f"{x:.1f},{y:.1f}" for x, y in steps)}" class="front-line"/>']
+
+
+def quality(
+    marks: Sequence[Mark], baselines: Sequence[Mark], metric: str, width: float = 760, *, across: Axis = BY_SIZE
+) -> str:
+    """Quality with error bars against size or time (log); baselines are levels; the front is a stepped line.
+
+    Against size the area of a disc is its latency.
+    """
+    sizes = [math.log10(across.value(mark)) for mark in marks]
     pad = max(0.2, 0.18 * (max(sizes) - min(sizes)))
     height, gap = (430, 30) if width > 500 else (350, 20)
     frame = Frame(42, width - 8, 56, height - 44, (min(sizes) - pad, max(sizes) + pad), y_domain(marks, baselines))
     slowest = max(mark.latency_ms or 0.0 for mark in marks)
     xs = spread([frame.x(value) for value in sizes], gap, frame.left + 14, frame.right - 14)
-    spots = [(x, frame.y(m.value), _radius(m.latency_ms, slowest)) for x, m in zip(xs, marks, strict=True)]
+    radii = [5.5 if across.by_latency else _radius(mark.latency_ms, slowest) for mark in marks]
+    spots = [(x, frame.y(m.value), r) for x, m, r in zip(xs, marks, radii, strict=True)]
     taken = [(x - r - 3, y - r, x + r + 3, y + r) for x, y, r in spots]
     taken += [(x - 6, frame.y(m.high) - 18, x + 6, frame.y(m.low)) for x, m in zip(xs, marks, strict=True)]
-    shapes, texts = _baselines(frame, baselines, taken)
+    shapes, texts = _baselines(frame, baselines, taken, numbered=len(marks) > MOST_NAMES)
     parts = [svg.text(0, 12, f"{metric} on the test split, 95 % interval", "axis"), *svg.grid_y(frame, 6), *shapes]
-    parts += _latency_key(marks, slowest) + _x_axis(frame, height)
+    parts += ([] if across.by_latency else _latency_key(marks, slowest)) + _x_axis(frame, height, across)
+    parts += _front_line(frame, spots, marks)
     parts += [_disc(frame, mark, spot) for mark, spot in zip(marks, spots, strict=True)]
     parts += texts + _names(frame, spots, marks, taken)
     chosen = next((mark.name for mark in marks if mark.status == "chosen"), "none")
-    title = f"Size against {metric} for {len(marks)} candidates; chosen: {chosen}. Every number is in the table below."
+    title = f"{across.words.capitalize()} against {metric} for {len(marks)} candidates; chosen: {chosen}. "
+    title += "Every number is in the table below."
     return svg.drawing(width, height, title, parts)
 
 
@@ -230,7 +278,7 @@ def heat_map(confusion: Sequence[Sequence[int]], labels: Sequence[str], width: f
     """Rows are true labels, columns predictions; shade is the share of the row. Names and numbers where they fit."""
     count, slanted = len(labels), width > 500  # slanted column names on a desk, numbers on a phone
     letters = min(24 if slanted else 17, max(len(label) for label in labels))
-    left, top = letters * 5.8 + (8 if slanted else 24), (letters * 4.4 + 14 if slanted else 34)
+    left, top = letters * 5.8 + (8 if slanted else 24), (letters * 4.4 + 24 if slanted else 34)
     cell = min(38.0, (width - left - (letters * 4 if slanted else 2)) / count)
     named = cell >= 10.5
     if not named:

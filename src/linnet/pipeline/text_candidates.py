@@ -8,26 +8,27 @@ from __future__ import annotations
 import os
 import shutil
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from linnet.core.errors import GateFailed, InputError
 from linnet.core.events import Event, OnEvent, silent
-from linnet.core.records import Footprint, Interval, Model, TaskEvaluation
+from linnet.core.records import FileEntry, Footprint, Interval, Model, TaskEvaluation
 from linnet.core.runs import find_run
 from linnet.core.store import Step, Store
 from linnet.core.task import Task
 from linnet.engines.planning.hardware import machine
-from linnet.engines.requests.asking import Decoding, Prompting, Source, enforceable
+from linnet.engines.requests.asking import Decoding, Prediction, Prompting, Source, enforceable
 from linnet.engines.scoring.measure_decoder import measure_decoder
 from linnet.metrics.identity import dataset_hash
 from linnet.metrics.judging import HUNDREDS
+from linnet.pipeline.candidates_plan import Way
 from linnet.pipeline.evaluate import Evaluated, Wish, hash_of_prompt, judge_predictions
 from linnet.pipeline.gguf import FILE, as_source, converted, own_precision
 from linnet.pipeline.text_data import read_split, task_schema
-from linnet.pipeline.tune import TuneOptions, prepare_tuning, run_tuning
+from linnet.pipeline.tune import run_tuning
 from linnet.stages.answer import answer, read_predictions
 from linnet.stages.choose import Contender
 from linnet.stages.evaluate import Answers, Ruler, evaluate_answers, task_evaluation
@@ -53,7 +54,8 @@ class Tuned:
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """A candidate or baseline with its answers on a split. `source` is None where no model answers."""
+    """A candidate or baseline with its answers on a split. `source` is None where no model answers, `base` what a
+    candidate was made of, or is."""
 
     name: str
     source: Source | None
@@ -65,6 +67,8 @@ class Made:
     gates: tuple[dict[str, Any], ...] = ()
     prompting: Prompting = field(default_factory=Prompting)
     broken: str = ""
+    base: Model | None = None
+    method: str = ""
 
     def metric(self, split: str, name: str) -> Interval:
         return self.evaluated[split].evaluation.metric(name)
@@ -115,20 +119,13 @@ class Work:
         return task_schema(self.task)
 
 
-def tune_all(work: Work) -> list[Tuned]:
-    """Every base by every method, trained."""
-    task, made = work.task, []
-    for name in task.candidates.models:
-        for method in task.candidates.methods:
-            options = TuneOptions(
-                method="" if method == "auto" else method, format="messages", seed=task.data.seed,
-                validation=str(work.prepared.folder / "validation.jsonl"),
-            )  # fmt: skip
-            base, job = prepare_tuning(name, work.prepared.folder / "train.jsonl", options, store=work.store)
-            step = run_tuning(work.store, base, job, work.on_event).step
-            way = str(step.result["method"])
-            label = way if len(task.candidates.models) == 1 else f"{base.name.replace(':', '-')}-{way}"
-            made.append(Tuned(label, base, way, step))
+def tune_all(work: Work, ways: Sequence[Way]) -> list[Tuned]:
+    """Every way that trains, trained."""
+    made = []
+    for way in ways:
+        if way.job is not None:
+            step = run_tuning(work.store, way.base, way.job, work.on_event).step
+            made.append(Tuned(way.label, way.base, way.method, step))
     return made
 
 
@@ -140,33 +137,75 @@ def merge_all(work: Work, tuned: Sequence[Tuned]) -> list[Tuned]:
     ]
 
 
-def convert_all(work: Work, merged: Sequence[Tuned]) -> tuple[list[Made], dict[str, str]]:
-    """Every type of every model; and the types whose gate failed, with what it said."""
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """What a way made, or the base that it asks, as one GGUF of its own type `kind`, with the gates it passed."""
+
+    way: Way
+    source: Source
+    kind: str
+    gates: tuple[dict[str, Any], ...] = ()
+    tuned: Tuned | None = None
+
+
+def whole_models(work: Work, ways: Sequence[Way], merged: Sequence[Tuned]) -> list[Whole]:
+    """The model of every way, before its types are made."""
+    trained = {one.name: one for one in merged}
+    return [_whole(work, way, trained.get(way.label)) for way in ways]
+
+
+def _whole(work: Work, way: Way, tuned: Tuned | None) -> Whole:
+    if way.base.format == "gguf":
+        return Whole(way, as_source(work.store, way.name, work.on_event)[0], way.kinds[0])
+    if tuned is None:
+        path = Path(way.base.path)
+        kind = own_precision(path)
+        step = converted(work.store, path, way.base.files, kind, work.on_event)
+        return Whole(way, Source(way.candidate(kind), step.folder / FILE, step.sha256(FILE)), kind)
+    assert tuned.merged is not None  # noqa: S101 of `merge_all`
+    kind, gates = own_precision(tuned.merged.folder / "model"), tuple(tuned.merged.result["gates"])
+    source = Source(way.candidate(kind), tuned.merged.folder / GGUF, tuned.merged.sha256(GGUF))
+    return Whole(way, source, kind, gates, tuned)
+
+
+def as_made(work: Work, whole: Whole) -> Made:
+    """The model of a way as it is asked in its own type, with examples before the question if its method says so."""
+    way, name = whole.way, whole.way.candidate(whole.kind)
+    prompting = Prompting(shots=tuple(shots_of(work))) if way.method == "few_shot" else Prompting()
+    return Made(
+        name, replace(whole.source, name=name), {}, quantization=whole.kind, tuned=whole.tuned, gates=whole.gates,
+        prompting=prompting, base=way.base, method=way.method,
+    )  # fmt: skip
+
+
+def convert_all(work: Work, wholes: Sequence[Whole]) -> tuple[list[Made], dict[str, str]]:
+    """Every type that is left of every way; and the types whose gate failed, with what it said."""
     made, failed = [], {}
-    for one in merged:
-        assert one.merged is not None  # noqa: S101 of `merge_all`
-        own = own_precision(one.merged.folder / "model")
-        for kind in work.task.candidates.quantizations:
-            name = f"{one.name}-{kind}"
-            gates = list(one.merged.result["gates"])
+    for whole in wholes:
+        for kind in whole.way.kinds:
             try:
-                if kind == own:
-                    source = Source(name, one.merged.folder / GGUF, one.merged.sha256(GGUF))
-                else:
-                    files = {GGUF: one.merged.run.files[GGUF]}
-                    step = converted(work.store, one.merged.folder / GGUF, files, kind, work.on_event)
-                    source = Source(name, step.folder / FILE, step.sha256(FILE))
-                    gates.append(_gate(kind, own, step))
+                made.append(_typed(work, whole, kind))
             except GateFailed as error:
+                name = whole.way.candidate(kind)
                 failed[name] = f"gate failed: {error.message}"
                 work.on_event(Event("warning", "convert", f"{name}: {error.message}"))
-                continue
-            made.append(Made(name, source, {}, quantization=kind, tuned=one, gates=tuple(gates)))
     if not made:
         raise GateFailed(
             f"No type passed its gate. {'; '.join(failed.values())}", "Try other [candidates] quantizations."
         )
     return made, failed
+
+
+def _typed(work: Work, whole: Whole, kind: str) -> Made:
+    made = as_made(work, whole)
+    if kind == whole.kind:
+        return made
+    assert whole.source.path is not None  # noqa: S101 it is a file
+    files = {GGUF: FileEntry(sha256=whole.source.sha256, size_bytes=whole.source.path.stat().st_size)}
+    step = converted(work.store, whole.source.path, files, kind, work.on_event)
+    source = Source(whole.way.candidate(kind), step.folder / FILE, step.sha256(FILE))
+    gates = (*whole.gates, _gate(kind, whole.kind, step))
+    return replace(made, name=source.name, source=source, quantization=kind, gates=gates)
 
 
 def _gate(kind: str, own: str, step: Step) -> dict[str, Any]:
@@ -175,13 +214,14 @@ def _gate(kind: str, own: str, step: Step) -> dict[str, Any]:
     return {"name": f"GGUF {own} = {kind}", "bound": "predicts as its source", "measured": told, "passed": True}
 
 
-def judged(work: Work, made: Made) -> Made:
-    """With its answers on both splits, asked in one go and judged apart."""
+def judged(work: Work, made: Made, known: Mapping[int, Prediction] | None = None) -> Made:
+    """With its answers on both splits, asked in one go and judged apart. `known` are answers to validation questions,
+    by their places."""
     assert made.source is not None  # noqa: S101 a model answers
     questions = {split: work.questions(split) for split in JUDGED}
     every = [one for split in JUDGED for one in questions[split]]
     how = (made.prompting, work.decoding())
-    answered = answer(work.store, replace(made.source, name=made.name), every, *how, work.on_event)
+    answered = answer(work.store, replace(made.source, name=made.name), every, *how, work.on_event, known=known)
     found, evaluated, answers = read_predictions(answered), {}, {}
     for split in JUDGED:
         part, found = found[: len(questions[split])], found[len(questions[split]) :]
@@ -201,6 +241,7 @@ def measured(work: Work, made: Made) -> Made:
     inputs = {
         "model": source.sha256,
         "questions": dataset_hash(one.identity() for one in questions),
+        "shots": [one.identity() for one in made.prompting.shots],
         "decoding": decoding.to_json(),
         "machine": [here.processor, here.usable_cores, here.instruction_sets],
     }
@@ -213,16 +254,22 @@ def measured(work: Work, made: Made) -> Made:
 
 
 def baselines(work: Work) -> list[Made]:
-    """Each base as it is, without and with examples before the question; for extract the most common answer too."""
-    train, made = work.questions("train"), []
-    asked = [*work.questions("validation"), *work.questions("test")]
-    shots = choose_shots(train, min(SHOTS, len({one.asked for one in train})), work.task.data.seed, asked)
+    """Each base as it is, without and with examples before the question; not what competes as a candidate."""
+    made, competing = [], work.task.candidates.methods
     for name in work.task.candidates.models:
-        source, _ = as_source(work.store, name, work.on_event)
         label = name.replace(":", "-")
-        made.append(Made(f"{label} zero-shot", source, {}))
-        made.append(Made(f"{label} {len(shots)}-shot", source, {}, prompting=Prompting(shots=tuple(shots))))
+        if "prompt" not in competing:
+            made.append(Made(f"{label} zero-shot", as_source(work.store, name, work.on_event)[0], {}))
+        if "few_shot" not in competing:
+            shots, source = tuple(shots_of(work)), as_source(work.store, name, work.on_event)[0]
+            made.append(Made(f"{label} {len(shots)}-shot", source, {}, prompting=Prompting(shots=shots)))
     return made
+
+
+def shots_of(work: Work) -> list[Question]:
+    """The training rows that are shown before a question."""
+    train, asked = work.questions("train"), [*work.questions("validation"), *work.questions("test")]
+    return choose_shots(train, min(SHOTS, len({one.asked for one in train})), work.task.data.seed, asked)
 
 
 def judged_baseline(work: Work, made: Made) -> Made | None:

@@ -19,6 +19,7 @@ from linnet.engines.requests.asking import enforceable
 from linnet.metrics.extraction import read_answer, schema_checker
 from linnet.pipeline.evaluate import read_schema
 from linnet.text.conversations import named
+from linnet.text.misplaced import HINT, answer_shift, shift_text
 from linnet.text.normalize import normalize
 from linnet.text.questions import Asking, Question, read_questions, turns_of
 from linnet.text.splits import rank
@@ -46,7 +47,7 @@ def prepare_texts(store: Store, task: Task, on_event: OnEvent = silent) -> Step:
     inputs = {
         "files": {role: sha256_file(path) for role, path in paths.items()},
         "task": [part.kind, part.input, part.output, part.instruction, schema],
-        "data": [data.group, data.leakage, data.seed],
+        "data": [data.group, data.leakage, data.seed, data.doubtful],
         "code": code_version("pipeline"),
     }
 
@@ -55,6 +56,11 @@ def prepare_texts(store: Store, task: Task, on_event: OnEvent = silent) -> Step:
         rows = {role: read_questions(path, asking) for role, path in paths.items()}
         for role, path in paths.items():
             _check(rows[role], schema, path.name)
+            if step := answer_shift([one.asked for one in rows[role]], [one.references[0] for one in rows[role]]):
+                doubt = shift_text(path.name, step, "answer")
+                if data.doubtful == "refuse":
+                    raise DataError(doubt, HINT)
+                notes.append(doubt)
         report, splits = _split(rows["train"], rows.get("test"), data.leakage, data.seed)
         report["warnings"] += notes
         for name, chosen in splits.items():

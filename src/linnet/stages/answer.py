@@ -9,17 +9,19 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from linnet.core.errors import ContextExceeded, EngineError, InputError
+from linnet.core.errors import ContextExceeded, EngineError, InputError, NotFound
 from linnet.core.events import Event, OnEvent, silent
 from linnet.core.failpoints import failpoint
 from linnet.core.files import write_bytes
+from linnet.core.settings import get_number
 from linnet.core.store import Step, Store
+from linnet.engines.planning.hardware import read_energy_uj
 from linnet.engines.requests.asking import (
     SLOTS,
     Decoding,
@@ -34,7 +36,7 @@ from linnet.engines.requests.asking import (
 from linnet.metrics.identity import dataset_hash
 from linnet.text.questions import Question, raw_prompt, turns_of
 
-PREDICTIONS, KEPT = "predictions.jsonl", ".answers.jsonl"
+PREDICTIONS, ASKED, KEPT = "predictions.jsonl", "questions.jsonl", ".answers.jsonl"
 GIVE_UP = 8  # failures of the engine or endpoint itself in a row: it would only go on so
 LABEL_BATCH = 32
 
@@ -49,8 +51,11 @@ def answer(
     prompting: Prompting,
     decoding: Decoding,
     on_event: OnEvent = silent,
+    *,
+    known: Mapping[int, Prediction] | None = None,
 ) -> Step:
-    """Ask every question. The step holds predictions.jsonl, one Prediction a line in the order of the questions.
+    """Ask every question. The step holds predictions.jsonl, one Prediction a line in the order of the questions, and
+    questions.jsonl, these without their rows' further fields.
 
     An endpoint is asked anew each time, for its model may have changed; answers of a file are reused. Raises
     InputError for no questions, EngineError or ResourceMissing when the engine or endpoint fails again and again:
@@ -67,25 +72,44 @@ def answer(
     }
 
     def work(folder: Path) -> dict[str, Any]:
-        kept = _read_kept(folder / KEPT, questions)
+        kept = {**(known or {}), **_read_kept(folder / KEPT, questions)}
         if kept:
             on_event(Event("note", "answer", f"{len(kept)} of {len(questions)} answers are there already"))
-        started = time.monotonic()
+        energy, started = read_energy_uj(), time.monotonic()
         how = (prompting, decoding)
         found = _answer_all(source, questions, how, (folder / KEPT, kept), on_event)
-        seconds = time.monotonic() - started
+        seconds, after = time.monotonic() - started, read_energy_uj()
         lines = [found[place].model_dump_json() for place in range(len(questions))]
         write_bytes(folder / PREDICTIONS, ("\n".join(lines) + "\n").encode())
+        asked_lines = [one.model_dump_json(exclude={"example"}) for one in questions]
+        write_bytes(folder / ASKED, ("\n".join(asked_lines) + "\n").encode())
         (folder / KEPT).unlink(missing_ok=True)
-        return _summary(list(found.values()), len(questions) - len(kept), seconds)
+        asked = len(questions) - len(kept)
+        joules = None if source.endpoint else _joules_per_1000(energy, after, asked)
+        return _summary(list(found.values()), asked, seconds) | {"energy_joules_per_1000": joules}
 
     return store.step("answer", inputs, work, on_event, label=f"{source.name}, {len(questions)} questions")
+
+
+def check_endpoint(url: str, model: str) -> None:
+    """Raise InputError, or HubError in offline mode, where this endpoint may not be asked. Asks nothing."""
+    from linnet.hub.chat_endpoint import ChatEndpoint
+
+    ChatEndpoint(url, model).close()
 
 
 def read_predictions(step: Step) -> list[Prediction]:
     """The answers of a finished step."""
     lines = (step.folder / PREDICTIONS).read_bytes().splitlines()
     return [Prediction.model_validate_json(line) for line in lines]
+
+
+def read_asked(folder: Path) -> list[Question]:
+    """The questions of a finished step's folder. Raises NotFound for a run of an earlier version, which kept none."""
+    path = folder / ASKED
+    if not path.is_file():
+        raise NotFound(f"{folder.name} holds no questions: an earlier version made it.", "Evaluate again.")
+    return [Question.model_validate_json(line) for line in path.read_bytes().splitlines()]
 
 
 def _summary(found: Sequence[Prediction], asked: int, seconds: float) -> dict[str, Any]:
@@ -99,6 +123,13 @@ def _summary(found: Sequence[Prediction], asked: int, seconds: float) -> dict[st
         "seconds": round(seconds, 3),
         "requests_per_second": round(asked / seconds, 3) if asked and seconds > 0 else None,
     }
+
+
+def _joules_per_1000(before: int | None, after: int | None, asked: int) -> float | None:
+    """Of a thousand questions, from the counter in microjoules; None without one, or when it began anew."""
+    if before is None or after is None or after < before or not asked:
+        return None
+    return (after - before) / 1000 / asked
 
 
 def _answer_all(
@@ -194,7 +225,7 @@ def _engine(
 def _endpoint(
     source: Source, questions: Sequence[Question], prompting: Prompting, decoding: Decoding
 ) -> Iterator[tuple[Ask, int]]:
-    from linnet.hub.chat_endpoint import ChatEndpoint, EndpointFailed
+    from linnet.hub.chat_endpoint import ChatEndpoint, EndpointFailed, Patience
 
     del questions
     options: dict[str, Any] = {"max_tokens": decoding.max_tokens, "temperature": 0}
@@ -203,7 +234,8 @@ def _endpoint(
     if decoding.json_schema is not None:
         schema = {"name": "answer", "schema": decoding.json_schema, "strict": True}
         options["response_format"] = {"type": "json_schema", "json_schema": schema}
-    client = ChatEndpoint(source.endpoint, source.name, slots=SLOTS)
+    patience = Patience(request_s=max(0.1, get_number("LINNET_ENDPOINT_TIMEOUT_S")))
+    client = ChatEndpoint(source.endpoint, source.name, patience, slots=SLOTS)
 
     def ask(question: Question) -> Prediction:
         started = time.monotonic()

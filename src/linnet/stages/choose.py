@@ -6,6 +6,7 @@ printed there was not selected for.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +17,7 @@ from linnet.core.store import Step, Store
 from linnet.core.task import BudgetPart, QualityPart
 
 Judged = Evaluation | TaskEvaluation
+LINEAR = "tfidf_logistic"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,13 +43,30 @@ def over_budget(footprint: Footprint, budget: BudgetPart) -> str:
     limit = budget.latency_p95_ms
     if limit is not None and footprint.latency_ms_p95 > limit:
         return f"its p95 latency of {footprint.latency_ms_p95:.2f} ms exceeds the limit of {limit:g} ms"
+    least, speed = budget.tokens_per_second, footprint.tokens_per_second
+    if least is not None and speed is not None and speed < least:
+        return f"its {speed:.1f} tokens per second are below the {least:g} that are asked for"
     return ""
 
 
+def front(contenders: Sequence[Contender], metric: str) -> list[str]:
+    """The names of those that no other one beats or equals in score, size and p95 latency and beats in one of them."""
+
+    def cost(c: Contender) -> tuple[float, float, float]:
+        return -c.score(metric), c.footprint.size_bytes, c.footprint.latency_ms_p95
+
+    def beaten(c: Contender) -> bool:
+        mine = cost(c)
+        others = (cost(other) for other in contenders)
+        return any(theirs != mine and all(t <= m for t, m in zip(theirs, mine, strict=True)) for theirs in others)
+
+    return [c.name for c in contenders if not beaten(c)]
+
+
 def decide(
-    contenders: list[Contender], baseline: tuple[str, Judged], budget: BudgetPart, quality: QualityPart
+    contenders: list[Contender], baseline: tuple[str, Judged] | None, budget: BudgetPart, quality: QualityPart
 ) -> Choice:
-    """The choice among contenders, by the rules of `[budget]` and `[quality]`.
+    """The choice among contenders, by the rules of `[budget]` and `[quality]`. `baseline`: the simplest way, if any.
 
     1. A failed gate or a broken limit rejects. 2. Of the rest the best score is the reference. 3. What loses more
     than `max_loss` against it, or lies below `floor`, is rejected. 4. Of what is left the smallest wins; at equal
@@ -69,7 +88,7 @@ def decide(
     left = [c for c in fitting if not rejected[c.name]]
     if not left:
         raise InputError(
-            f"No candidate reaches the floor of {quality.floor:g}: the best is {best.name} with {metric} "
+            f"No candidate meets the floor of {quality.floor:g}; the nearest is {best.name} with {metric} "
             f"{best.score(metric):.4f} on the validation examples.",
             "Add examples, look at the report's suspected labels, or lower [quality] floor.",
         )
@@ -77,20 +96,41 @@ def decide(
     for c in left:
         if c is not chosen:
             rejected[c.name] = _larger(c, chosen)
-    base_name, base = baseline
-    base_score = base.metric(metric).value
+    base = ("", -1.0) if baseline is None else (baseline[0], baseline[1].metric(metric).value)
+    enough = base[1] >= chosen.score(metric)
+    best_of = front(fitting, metric)
+    reason = _reason(chosen, best, left, fitting, quality)
     return Choice(
         candidate=chosen.name,
-        reason=_reason(chosen, best, left, fitting, quality),
+        reason=reason,
         rejected={name: why for name, why in rejected.items() if name != chosen.name},
-        recommends_baseline=base_score >= chosen.score(metric),
-        warnings=[
-            f"The simple baseline {base_name} is as good on the validation examples "
-            f"({base_score:.4f} against {chosen.score(metric):.4f}): use that instead, or give more examples."
-        ]
-        if base_score >= chosen.score(metric)
-        else [],
+        recommends_baseline=enough,
+        warnings=[_enough(*base, chosen.score(metric))] if enough else [],
+        front=best_of,
+        reasons=_paragraph(chosen, reason, best_of, base, metric),
     )
+
+
+def _enough(name: str, score: float, chosen: float) -> str:
+    linear = "A linear model is enough: " if name == LINEAR else ""
+    return (
+        f"{linear}{'the' if linear else 'The'} simple baseline {name} is as good on the validation examples "
+        f"({score:.4f} against {chosen:.4f}): use that instead, or give more examples."
+    )
+
+
+def _paragraph(chosen: Contender, reason: str, best_of: list[str], baseline: tuple[str, float], metric: str) -> str:
+    """Everything that decided, in plain words."""
+    said = [f"{chosen.name} was chosen. {reason}"]
+    if len(best_of) > 1:
+        said.append(f"On the front of score, size and latency, where none beats another: {', '.join(best_of)}.")
+    name, score = baseline
+    if name:
+        gain = chosen.score(metric) - score
+        said.append(
+            f"It scores {gain:.4f} more than {name} does." if gain > 0 else _enough(name, score, chosen.score(metric))
+        )
+    return " ".join(said)
 
 
 def _larger(c: Contender, chosen: Contender) -> str:
@@ -122,7 +162,7 @@ def _reason(
 def choose(
     store: Store,
     contenders: list[Contender],
-    baseline: tuple[str, Judged],
+    baseline: tuple[str, Judged] | None,
     budget: BudgetPart,
     quality: QualityPart,
     on_event: OnEvent = silent,
@@ -133,7 +173,7 @@ def choose(
             [c.name, c.validation.to_json(), c.footprint.to_json(), c.broken]
             for c in sorted(contenders, key=lambda c: c.name)
         ],
-        "baseline": [baseline[0], baseline[1].to_json()],
+        "baseline": None if baseline is None else [baseline[0], baseline[1].to_json()],
         "budget": budget.to_json(),
         "quality": quality.to_json(),
     }

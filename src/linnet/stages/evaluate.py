@@ -5,6 +5,7 @@ Temperature and threshold are fitted on the validation split; the test split is 
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from linnet.core.records import Decision, Evaluation, Example, TaskEvaluation
 from linnet.core.store import Step, Store, verify_files
 from linnet.engines.base import predict, softmax
 from linnet.engines.classifiers import open_classifier
+from linnet.engines.fit_gate import check_fit
 from linnet.engines.measure import measure
 from linnet.engines.onnx_runtime.onnx import ENGINE_FOLDER
 from linnet.engines.planning.hardware import machine
@@ -28,6 +30,8 @@ from linnet.formats.tables import read_table
 from linnet.metrics import calibration, judging
 from linnet.metrics.bootstrap import Drawing
 from linnet.metrics.classification import confusion_matrix, estimate, per_class
+from linnet.metrics.extraction import read_answer
+from linnet.metrics.grading import Graded
 from linnet.metrics.identity import EvaluationIdentity, dataset_hash
 from linnet.metrics.user_metric import parse_name
 from linnet.text.example_files import read_examples
@@ -36,6 +40,7 @@ from linnet.text.questions import Question
 
 Split = Literal["validation", "test"]
 SPLITS: tuple[Split, Split] = ("validation", "test")
+CLASS_FIELDS = 4
 BASELINES = ("majority", "tfidf_logistic")
 Indices = NDArray[np.int64]
 
@@ -105,6 +110,7 @@ def evaluate(store: Store, entrant: Entrant, prepared: Step, decision: Decision,
         classifier.close()
         true = {split: indices(rows, decision.labels) for split, rows in examples.items()}
         fitted = fit(decision, logits["validation"], true["validation"])
+        check_fit(name, logits["validation"], true["validation"], fitted)
         write_json(folder / "decision.json", fitted.to_json())
         _write(
             folder,
@@ -124,7 +130,10 @@ def evaluate(store: Store, entrant: Entrant, prepared: Step, decision: Decision,
 
 
 def evaluate_baseline(store: Store, name: str, prepared: Step, decision: Decision, on_event: OnEvent = silent) -> Step:
-    """Judge `majority` or `tfidf_logistic`, trained on the same examples. Same files, no footprint."""
+    """Judge `majority` or `tfidf_logistic`, trained on the same examples. Same files, no footprint.
+
+    The result of the latter tells its `requests_per_second`: texts answered in one go.
+    """
     inputs = _inputs(name, prepared, decision) | {"train": prepared.sha256("train.jsonl")}
 
     def work(folder: Path) -> dict[str, Any]:
@@ -143,11 +152,14 @@ def evaluate_baseline(store: Store, name: str, prepared: Step, decision: Decisio
             )
             return {}
         texts = [e.text for split in SPLITS for e in rows[split]]
-        found = linear.tfidf_logistic(rows["train"], rows["validation"], texts, labels)
+        model = linear.linear_model(rows["train"], rows["validation"], labels)
+        started = time.perf_counter()
+        found = model(texts)
+        seconds = max(time.perf_counter() - started, 1e-9)
         cut = len(rows["validation"])
         shares = {"validation": found[:cut], "test": found[cut:]}
         _write(folder, name, true, labels, lambda s: (shares[s].argmax(axis=1), shares[s]))
-        return {}
+        return {"requests_per_second": round(len(texts) / seconds, 1)}
 
     return store.step("evaluate", inputs, work, on_event, label=name)
 
@@ -230,7 +242,8 @@ def evaluate_file(
 class Ruler:
     """How answers are judged: the metrics, the first of which decides, and what they need.
 
-    `prompt` is the hash of what stands around a question, `decoding` what else decided the answers.
+    `prompt` is the hash of what stands around a question, `decoding` what else decided the answers. `grades` are
+    those that a model gave, for the metric judge.
     """
 
     metrics: tuple[str, ...]
@@ -240,6 +253,7 @@ class Ruler:
     schema: Any = None
     labels: tuple[str, ...] = ()
     seed: int = 0
+    grades: Graded | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,10 +285,11 @@ def evaluate_answers(
         "questions": dataset_hash(one.identity() for one in questions),
         "ruler": [ruler.metrics, hashes, ruler.split, ruler.prompt, ruler.decoding, ruler.seed, ruler.labels],
         "schema": ruler.schema,
+        "grades": sha256_bytes(canonical(ruler.grades.to_json())) if ruler.grades else "",
     }
 
     def work(folder: Path) -> dict[str, Any]:
-        given = judging.Given(ruler.schema, ruler.labels, [one.example for one in questions])
+        given = judging.Given(ruler.schema, ruler.labels, [one.example for one in questions], ruler.grades)
         references = [one.references for one in questions]
         found = [judging.judge(metric, answers.texts, references, given) for metric in ruler.metrics]
         for number, one in enumerate(found):
@@ -297,6 +312,7 @@ def _task_evaluation(
     by["group"] = [one.group for one in questions]
     if ruler.labels:
         by["class"] = [one.references[0].strip() if one.references else "" for one in questions]
+    by |= _field_classes(ruler.schema, questions)
     said = Counter([text for text in answers.problems if text] + list(found[0].problems.values()))
     identity = {
         "dataset": dataset_hash(one.identity() for one in questions),
@@ -307,7 +323,9 @@ def _task_evaluation(
         "seed": ruler.seed,
     }
     identities = {
-        one.metric: EvaluationIdentity(**identity, metric=one.metric, metric_version=one.version).to_json()
+        one.metric: EvaluationIdentity(
+            **identity, metric=one.metric, metric_version=one.version, judge=dict(one.judge)
+        ).to_json()
         for one in found
     }
     return TaskEvaluation(
@@ -324,6 +342,29 @@ def _task_evaluation(
         problems=dict(said.most_common(20)),
         answers=answers.run,
     )
+
+
+def _field_classes(schema: Any, questions: Sequence[Question]) -> dict[str, list[str]]:
+    """For each field that the schema gives a list of values: what it should be in each example, "" where it is absent.
+
+    These are the classes of a task whose answers are records. The first CLASS_FIELDS of them.
+    """
+    found = schema.get("properties") if isinstance(schema, dict) else None
+    fields = [n for n, part in found.items() if isinstance(part, dict) and "enum" in part] if found else []
+    records = [_record(one.references[0]) if one.references else {} for one in questions] if fields else []
+    return {
+        f"field {name}": [str(one[name])[:80] if one.get(name) is not None else "" for one in records]
+        for name in fields[:CLASS_FIELDS]
+    }
+
+
+def _record(text: str) -> dict[str, Any]:
+    """The JSON object of a reference; empty where it is none."""
+    try:
+        found = read_answer(text)
+    except DataError:
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _groups(questions: Sequence[Question]) -> list[str] | None:

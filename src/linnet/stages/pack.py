@@ -12,7 +12,7 @@ from linnet.core.errors import LinnetError, os_errors
 from linnet.core.events import Event, OnEvent, silent
 from linnet.core.files import canonical, check_space, make_folder, publish_folder, sha256_bytes, write_bytes, write_json
 from linnet.core.records import Specialist
-from linnet.core.store import RECORD, Store, scan_files, verify_files
+from linnet.core.store import RECORD, Store, decision_digest, scan_files, verify_files
 from linnet.engines.onnx_runtime.onnx import ENGINE_FOLDER
 from linnet.version import code_version
 
@@ -53,7 +53,7 @@ def pack(
             update={
                 "version": number,
                 "files": scan_files(partial),
-                "lineage": {**draft.lineage, "key": key},
+                "lineage": {**draft.lineage, "key": key, "decision": decision_digest(draft)},
                 "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             }
         )

@@ -31,6 +31,7 @@ from linnet.text.cleaning import (
 )
 from linnet.text.example_files import write_examples
 from linnet.text.examples import Rules, check_classes, examples_of, guess_columns, label_counts, lines_text
+from linnet.text.misplaced import HINT, doubts_of
 from linnet.text.profile import balance, lengths, pii_summary, similar_labels
 from linnet.text.splits import hold_out, make_units, members
 from linnet.text.suspects import MOST_ROWS, MOST_SUSPECTS, Suspects, find_suspects
@@ -78,6 +79,7 @@ def prepare(store: Store, task: Task, on_event: OnEvent = silent) -> Step:
         group=data.group,
         leakage=data.leakage,
         seed=data.seed,
+        doubtful=data.doubtful,
     )
     files = {role: {"name": name, "sha256": hashes[role]} for role, name in names.items()}
 
@@ -162,6 +164,9 @@ def _analyse(train: Source, test: Source | None, rules: Rules, notes: list[str],
     on_event(Event("progress", STAGE, "looking for labels that the other rows contradict"))
     asked = [pair for c in cleaned.conflicts for pair in _both_ways(cleaned.kept, c.first, c.second)]
     suspects = find_suspects(cleaned.kept, rules.seed, asked[:MOST_SUSPECTS])
+    doubts = doubts_of((train.name, cleaned.kept), (test.name, tests) if test else None, suspects)
+    if doubts and rules.doubtful == "refuse":
+        raise DataError(doubts[0], HINT)
     report = {
         "files": [_file_entry(role, s) for role, s in (("train", train), ("test", test)) if s],
         "columns": {"input": template_columns(rules.input), "output": rules.output, "group": rules.group},
@@ -177,7 +182,7 @@ def _analyse(train: Source, test: Source | None, rules: Rules, notes: list[str],
         "test_duplicates": _test_duplicates(tests),
         "warnings": [],
     }
-    warnings = notes + _row_warnings(report, examples, tests, rules, test)
+    warnings = notes + doubts + _row_warnings(report, examples, tests, rules, test)
     warnings += _label_warnings(report, rules, unsplit) + _finding_warnings(report, cleaned, suspects)
     report["warnings"] = warnings
     for warning in warnings:

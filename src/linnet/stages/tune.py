@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from linnet.core.errors import GateFailed, InputError, Interrupted, LinnetError, StoreError, require
 from linnet.core.events import Event, OnEvent, silent
-from linnet.core.files import canonical, check_space, sha256_bytes, write_bytes, write_json
+from linnet.core.files import canonical, check_space, read_json, sha256_bytes, write_bytes, write_json
 from linnet.core.records import Model
 from linnet.core.runs import REQUEST, logged
 from linnet.core.settings import is_follower, processes
@@ -107,7 +107,16 @@ def check_base(base: Model) -> Path:
             f"{base.name} is {base.format}; a decoder is tuned from a safetensors folder.",
             "Pull or import the model that the GGUF was made of.",
         )
-    return Path(base.path)
+    folder = Path(base.path)
+    config = read_json(folder / "config.json") if (folder / "config.json").is_file() else {}
+    if isinstance(found := config.get("quantization_config"), dict):
+        bits = next((f" in {bits} bits" for bits in (4, 8) if found.get(f"load_in_{bits}bit")), "")
+        raise InputError(
+            f"{base.name} is stored{bits} ({found.get('quant_method', 'quantised')}): what is learned is merged into "
+            "full weights only.",
+            "Tune the model it was quantised from: --quantize nf4 holds that in 4 bits while it trains.",
+        )
+    return folder
 
 
 def tune_decoder(store: Store, base: Model, job: DecoderJob, on_event: OnEvent = silent) -> Step:

@@ -32,6 +32,7 @@ class Rules:
     group: str | None = None
     leakage: Literal["refuse", "drop"] = "refuse"
     seed: int = 0
+    doubtful: Literal["refuse", "accept"] = "refuse"
 
 
 def lines_text(numbers: Sequence[int]) -> str:

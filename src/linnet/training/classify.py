@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from linnet.core.errors import InputError
+from linnet.core.errors import GateFailed, InputError
 from linnet.core.events import OnEvent, silent
 from linnet.core.records import Example, Model
 from linnet.core.settings import threads
@@ -28,6 +28,7 @@ from linnet.training.loop import Group, Job, Progress, Trainer
 from linnet.training.recipe import Recipe
 
 SCORE_TOKENS = 4096
+MOST_UNKNOWN = 0.5
 CHECKPOINTS = ".checkpoints"
 
 
@@ -142,6 +143,28 @@ def _make_job(classifier: TextClassifier, train: Encoded, validation: Encoded, r
     )
 
 
+def _check_tokens(base: Model, train: Encoded, size: int) -> None:
+    """Raise GateFailed for tokens that the base does not have, or when most of the text is unknown to it."""
+    from tokenizers import Tokenizer
+
+    hint = "Nothing was trained. Take tokenizer.json from where the weights came from, or a base for this language."
+    if (largest := max(map(max, train.ids))) >= size:
+        raise GateFailed(
+            f"{base.name}: the culprit is the tokenizer: it gives the token {largest}, the model has {size}.", hint
+        )
+    tokenizer: Any = Tokenizer.from_file(str(Path(base.path) / "tokenizer.json"))
+    unknown = tokenizer.token_to_id(getattr(tokenizer.model, "unk_token", None) or "")
+    around = tokenizer.num_special_tokens_to_add(is_pair=False)
+    count = sum(len(ids) - around for ids in train.ids)
+    share = sum(ids.count(unknown) for ids in train.ids) / max(1, count)
+    if unknown is not None and share > MOST_UNKNOWN:
+        raise GateFailed(
+            f"{base.name}: the culprit is the tokenizer: {share:.0%} of the tokens of the training texts are unknown "
+            "to it. It looks like another model's, or another language's.",
+            hint,
+        )
+
+
 def train_classifier(
     base: Model,
     labels: Sequence[str],
@@ -156,13 +179,15 @@ def train_classifier(
     """Train, save and merge. With LoRA the adapters are left in `folder/adapter`.
 
     `facts` holds speed, padding, history and, for LoRA, the largest difference between the logits of
-    adapter and merged model. Raises EngineError, GuardStopped, Interrupted, DiskFull.
+    adapter and merged model. Raises GateFailed for another model's tokenizer, EngineError, GuardStopped,
+    Interrupted, DiskFull.
     """
     if recipe.quantization != "none" or recipe.neftune_alpha:
         raise InputError("quantization and neftune_alpha are for decoders; this trains an encoder.", "Leave them out.")
     torch.set_num_threads(threads())
     torch.manual_seed(recipe.seed)
     classifier = from_base(base, len(labels), recipe.seed)
+    _check_tokens(base, train, int(classifier.backbone.get_input_embeddings().num_embeddings))
     classifier.start_head_at(class_centres(classifier.eval(), train, len(labels)))
     if recipe.method == "lora":
         classifier.backbone = lora.add(classifier.backbone, recipe)

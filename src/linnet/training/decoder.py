@@ -7,8 +7,9 @@ however it is cut, and however many processes share it.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from linnet.core.errors import DataError, InputError
+from linnet.core.errors import DataError, GateFailed, InputError
 from linnet.core.events import OnEvent, silent
 from linnet.core.files import canonical, sha256_bytes
 from linnet.core.settings import threads
@@ -29,6 +30,7 @@ from linnet.training.answers import (
     TargetLoss,
     cross_entropy,
     leave_gradients,
+    mean_loss,
     parts,
     sum_loss,
 )
@@ -39,6 +41,7 @@ from linnet.training.noise import noisy
 from linnet.training.recipe import Recipe
 from linnet.training.targets import Targets
 
+READ_ROWS, READ_LEAST, READ_SLACK = 8, 64, 1.5  # rows, tokens, nats
 CHECKPOINTS, ADAPTER = ".checkpoints", "adapter"
 
 
@@ -164,7 +167,7 @@ def train_decoder(
 
     `base_digest` names the weights that `model` starts with. Early stopping is by validation loss. `original` is the
     folder of a quantised model's base: a merge is into those weights. Raises DataError without validation rows,
-    InputError for a recipe that does not fit, EngineError, GuardStopped, Interrupted, DiskFull.
+    GateFailed for another model's tokenizer, InputError, EngineError, GuardStopped, Interrupted, DiskFull.
     """
     _check(model, train, validation, recipe, original)
     torch.set_num_threads(threads())
@@ -172,6 +175,7 @@ def train_decoder(
     if adapted is not None and not (folder / ADAPTER).exists() and not parallel.rank():
         lora.save(adapted, base_name, folder / ADAPTER)  # what a later stage opens can be opened before the long part
     learned, held = Rows(train.examples), Rows(validation.examples)
+    check_tokens(decoder, train, base_name)
     digest = job_digest(recipe, base_digest, train, validation)
     job = make_job(decoder, learned, held, recipe, digest, objective)
     trainer = Trainer(job, recipe, folder / CHECKPOINTS, on_event)
@@ -196,6 +200,34 @@ def train_decoder(
     return TunedDecoder(
         adapted, progress, facts, _Merging(folder / ADAPTER, base, held, part_budget(recipe, objective))
     )
+
+
+def check_tokens(decoder: Decoder, train: Targets, name: str) -> None:
+    """Raise GateFailed when a model reads its rows worse than one that guesses: its tokenizer is another model's.
+
+    Guessing among V tokens costs ln V nats a token. Control tokens are left out: a base may never have seen them.
+    """
+    size = int(decoder.head.weight.shape[0])
+    hint = "Nothing was trained. Take tokenizer.json from where the weights came from."
+    if (largest := max(max(one.ids) for one in train.examples)) >= size:
+        raise GateFailed(
+            f"{name}: the culprit is the tokenizer: it gives the token {largest}, the model has {size}.", hint
+        )
+    shown = [
+        replace(one, pieces=tuple(replace(piece, is_target=not piece.is_control) for piece in one.pieces))
+        for one in train.examples[:READ_ROWS]
+    ]
+    rows = Rows([one for one in shown if len(one.ids) > 1])
+    made = [rows.part([index]) for index in range(len(rows))]
+    if sum(len(part.where) for part in made) < READ_LEAST:
+        return
+    found, guessing = mean_loss(decoder, made), math.log(size)
+    if found > guessing + READ_SLACK:
+        raise GateFailed(
+            f"{name}: the culprit is the tokenizer: before training a token of the rows costs {found:.1f} nats, "
+            f"{guessing:.1f} where one guesses. It looks like another model's.",
+            hint,
+        )
 
 
 def ready(model: Any, recipe: Recipe) -> tuple[Decoder, Any]:

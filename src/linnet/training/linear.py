@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +23,14 @@ def majority(train: Sequence[Example], texts: Sequence[str], labels: Sequence[st
 def tfidf_logistic(
     train: Sequence[Example], validation: Sequence[Example], texts: Sequence[str], labels: Sequence[str]
 ) -> NDArray[np.float32]:
-    """Probabilities, shape (texts, labels), of a linear model on words and pairs of words.
+    """Probabilities, shape (texts, labels), of the linear model that these examples give: see `linear_model`."""
+    return linear_model(train, validation, labels)(texts)
+
+
+def linear_model(
+    train: Sequence[Example], validation: Sequence[Example], labels: Sequence[str]
+) -> Callable[[Sequence[str]], NDArray[np.float32]]:
+    """A linear model on words and pairs of words: from texts to probabilities, shape (texts, labels).
 
     The strength of the regularisation is chosen on the validation examples, as for every other candidate.
     """
@@ -43,6 +50,11 @@ def tfidf_logistic(
         if score > best_score:
             best, best_score = model, score
     assert best is not None  # noqa: S101 - STRENGTHS is not empty
-    found = np.zeros((len(texts), len(labels)), dtype=np.float32)
-    found[:, best.classes_] = best.predict_proba(vectorizer.transform(list(texts)))
-    return found
+    chosen = best
+
+    def shares(texts: Sequence[str]) -> NDArray[np.float32]:
+        found = np.zeros((len(texts), len(labels)), dtype=np.float32)
+        found[:, chosen.classes_] = chosen.predict_proba(vectorizer.transform(list(texts)))
+        return found
+
+    return shares

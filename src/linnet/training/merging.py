@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -16,9 +16,13 @@ from numpy.typing import NDArray
 from linnet.core.errors import GateFailed
 from linnet.core.settings import threads
 from linnet.engines.conversion.convert import Precision, hf_to_gguf
+from linnet.engines.conversion.prompt_gate import check_asked, check_prompts
 from linnet.training import decoder_folder, lora
 from linnet.training.answers import PART_TOKENS, Decoder, Part, Rows, parts, target_logits
-from linnet.training.targets import Targets
+from linnet.training.targets import TargetExample, Targets
+
+if TYPE_CHECKING:
+    from linnet.engines.scoring.scorer import Scorer
 
 ADD_BOUND = 1e-3  # largest difference of any logit in fp32
 GGUF_TYPES: dict[Any, Precision] = {torch.float32: "F32", torch.bfloat16: "BF16", torch.float16: "F16"}
@@ -32,12 +36,16 @@ PROBES = 32
 class Probe:
     """A held-out row: its ids, the positions whose next token was learned, and the merged model's logits there.
 
-    `logits` has shape (positions, vocabulary).
+    `logits` has shape (positions, vocabulary). `asked` is the text before the first answer, with as many of the ids as
+    `asked_tokens` says; "" where a message spells a control token. `end` is the token that ends the last answer.
     """
 
     ids: tuple[int, ...]
     positions: tuple[int, ...]
     logits: NDArray[np.float32]
+    asked: str = ""
+    asked_tokens: int = 0
+    end: int = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +101,8 @@ def copied(model: Path, held: Targets) -> Merged:
 def to_gguf(model: Path, target: Path, probes: list[Probe]) -> dict[str, Any]:
     """The folder `model` as the GGUF `target` in the same precision, and the gate: the engine says the same as torch.
 
-    Raises GateFailed, EngineError and ModelFileError for what cannot be converted, DiskFull, ResourceMissing.
+    It also begins, reads and ends a chat as training did. Raises GateFailed, EngineError and ModelFileError for what
+    cannot be converted, DiskFull, ResourceMissing.
     """
     from linnet.engines.scoring.scorer import Scorer
 
@@ -101,6 +110,9 @@ def to_gguf(model: Path, target: Path, probes: list[Probe]) -> dict[str, Any]:
     hf_to_gguf(model, target, kind)
     same, largest = [], 0.0
     with Scorer(target, context=max(16, *(len(probe.ids) for probe in probes))) as scorer:
+        check_prompts(model, target, scorer)
+        check_asked(target.name, [(one.asked, one.ids[: one.asked_tokens]) for one in probes], scorer)
+        _check_ends(target.name, {probe.end for probe in probes}, scorer)
         for probe in probes:
             ours = scorer.logits(list(probe.ids))[list(probe.positions)]
             same.append(ours.argmax(1) == probe.logits.argmax(1))
@@ -114,6 +126,17 @@ def to_gguf(model: Path, target: Path, probes: list[Probe]) -> dict[str, Any]:
         )
     measured = f"{agreement:.1%} of {sum(map(len, same))} tokens the same, largest logit difference {largest:.2g}"
     return gate(f"merged = GGUF {kind} in the engine", f">= {GGUF_AGREEMENT:.0%} of tokens the same", measured)
+
+
+def _check_ends(name: str, ends: set[int], scorer: Scorer) -> None:
+    """Raise GateFailed for a token that ended the answers of training and ends none in the engine."""
+    for token in sorted(ends - {-1}):
+        if not scorer.ends_answer(token):
+            raise GateFailed(
+                f"{name}: the culprit is the stop ids: training ended its answers with {scorer.token_text(token)!r} "
+                f"(token {token}), which does not end one in the engine: it would write on.",
+                "Name it in eos_token_id of the base's generation_config.json, or tune with the model's own template.",
+            )
 
 
 def gate(name: str, bound: str, measured: str) -> dict[str, Any]:
@@ -153,5 +176,14 @@ def _cut(held: Targets, model: Any) -> list[Probe]:
     for index in range(len(rows)):
         positions = tuple(i - 1 for i in rows.targets[index])
         logits = target_logits(decoder, rows.part([index])).numpy()
-        found.append(Probe(tuple(rows.ids[index][:-1]), positions, logits))
+        found.append(Probe(tuple(rows.ids[index][:-1]), positions, logits, *_around(held.examples[index])))
     return found
+
+
+def _around(example: TargetExample) -> tuple[str, int, int]:
+    """The text before the first answer, its tokens, and the token that ends the last answer."""
+    first = next(i for i, piece in enumerate(example.pieces) if piece.is_target)
+    before = example.pieces[:first]
+    last = next(piece for piece in reversed(example.pieces) if piece.is_target)
+    asked = "" if example.guarded else "".join(piece.text for piece in before)
+    return asked, sum(len(piece.ids) for piece in before), last.ids[-1] if last.is_control else -1

@@ -108,6 +108,7 @@ class TargetEncoder:
         around = self._tokenizer.encode("", add_special_tokens=True).ids
         wants = around[:1] == [bos] if adds_bos is None else adds_bos
         self._bos: tuple[int, ...] = (bos,) if wants and bos is not None else ()
+        self._twice = (bos, bos)
         # From here on the letters of a control token are letters.
         self._tokenizer.encode_special_tokens = True
         self._lead = tuple(self._tokenizer.encode("\n", add_special_tokens=False).ids)
@@ -162,6 +163,11 @@ class TargetEncoder:
             raise DataError(f"Row {chat.row}: {error.message}", error.hint) from error
         guarded = any(token in spelled for token in self._tokens.guarded)
         found = TargetExample(chat.row, tuple(self._with_bos(pieces)), guarded=guarded)
+        if found.ids[:2] == self._twice and not chat.passage:
+            raise DataError(
+                f"Row {chat.row}: the chat template begins every chat with BOS twice.",
+                "The model was trained with one. Write it once in the template.",
+            )
         if not found.target_count:
             raise DataError(f"Row {chat.row}: no token of it is to be learned.", "Remove the row, or fill its answer.")
         return found

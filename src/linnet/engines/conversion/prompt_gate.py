@@ -6,6 +6,8 @@ judged; where it states nothing, nothing is.
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,35 @@ def check_prompts(folder: Path, result: Path, scorer: Scorer) -> None:
     problems = (_template(found, header), _bos(found, scorer), _stop(found, header), _context(found, header))
     if problem := next(filter(None, problems), ""):
         raise GateFailed(f"{result.name}: {problem}", "No file was written: it would be asked, or end, otherwise.")
+
+
+def check_asked(name: str, asked: Sequence[tuple[str, Sequence[int]]], scorer: Scorer) -> None:
+    """Raise GateFailed when the engine begins these prompts with another BOS than training did, or reads other tokens.
+
+    asked: rendered text, and the ids that were learned from; an empty text is passed over. Another cut of single words
+    is no failure here: a tokenizer that shares less than half of the tokens in every prompt is another model's.
+    """
+    hint = "No file was written: it would be asked otherwise than it was trained."
+    shares = []
+    for text, ids in asked:
+        if not text:
+            continue
+        found, learned = scorer.tokenize(text, special=True), list(ids)
+        begins = scorer.bos
+        if found[:2] == [begins] * 2:  # the engine takes BOS out of a text that begins with it
+            found = found[1:]
+        counts = [next((i for i, token in enumerate(one) if token != begins), len(one)) for one in (found, learned)]
+        if begins >= 0 and counts[0] != counts[1]:
+            raise GateFailed(
+                f"{name}: the culprit is BOS: the engine begins a chat with {counts[0]} of them, training with "
+                f"{counts[1]}.", hint,
+            )  # fmt: skip
+        shares.append(sum((Counter(found) & Counter(learned)).values()) / max(1, len(found), len(learned)))
+    if shares and max(shares) < 0.5:
+        raise GateFailed(
+            f"{name}: the culprit is the tokenizer: of {len(shares)} prompts it gives at most {max(shares):.0%} of the "
+            "tokens that training saw. It looks like another model's.", hint,
+        )  # fmt: skip
 
 
 def check_metadata(source: Path, result: Path) -> None:

@@ -9,8 +9,8 @@ from functools import cache
 import numpy as np
 
 from linnet.engines.planning.model_shape import Shape
+from linnet.engines.scoring.groves import SEQUENCES
 from linnet.engines.scoring.llama_context import BATCH, ROW_BYTES
-from linnet.engines.scoring.scorer import SEQUENCES
 
 MIB = 1 << 20
 PYTHON_BYTES = 90 * MIB  # this process with the engine's library, without a model, measured

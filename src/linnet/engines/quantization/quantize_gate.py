@@ -38,6 +38,8 @@ ROOM = 1.3  # memory of torch's model over its weights in float32
 REFERENCE = "linnet.engines.conversion.reference_main"
 # The largest mean divergence, in nats, of a file that is to predict as its source: beyond it something else is wrong.
 BOUNDS = {"F32": 1e-3, "F16": 2e-3, "BF16": 1e-2, "Q8_0": 5e-2}
+# A type of fewer bits may cost something; this much, both at once, is another model.
+LARGEST_MEAN, LEAST_SAME = 1.0, 0.5
 
 
 class Gate(Record):
@@ -109,10 +111,19 @@ def _ids(scorer: Scorer) -> list[int]:
 
 
 def _within(found: Divergence, kind: str) -> bool:
-    return found.mean <= BOUNDS.get(kind, float("inf"))
+    if kind in BOUNDS:
+        return found.mean <= BOUNDS[kind]
+    return found.mean <= LARGEST_MEAN or found.same_top_share >= LEAST_SAME
 
 
 def _failed(found: Divergence, kind: str, result: Path, culprit: str) -> GateFailed:
+    if kind not in BOUNDS:
+        return GateFailed(
+            f"{result.name}: the culprit is the quantisation: as {kind} only {found.same_top_share:.1%} of the "
+            f"likeliest tokens are those of its source, {LEAST_SAME:.0%} are the least; mean KL divergence "
+            f"{found.mean:.3g} nats. {culprit}",
+            "No file was written. Take a type of more bits, such as Q4_K_M, or give an importance matrix.",
+        )
     return GateFailed(
         f"{result.name}: as {kind} it predicts otherwise than its source: mean KL divergence {found.mean:.3g} "
         f"nats, {BOUNDS[kind]:g} is allowed; {found.same_top_share:.1%} of the likeliest tokens are the same. "

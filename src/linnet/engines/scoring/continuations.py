@@ -12,6 +12,7 @@ from linnet.engines.scoring.llama_context import Run
 from linnet.metrics.likelihood import log_normalizers
 
 Ids = Sequence[int]
+Followed = tuple[float, bool]  # natural log-probability of a token, and whether none was likelier
 
 
 @dataclass(slots=True)
@@ -138,14 +139,16 @@ def waves(ends: Sequence[Ids], grown: Tree, sequences: int, tokens: int) -> Iter
 
 def collect(
     plan: Plan, pieces: Iterable[tuple[int, NDArray[np.float32]]], continuations: Sequence[Ids]
-) -> list[list[list[float]]]:
-    """Log-probabilities [prompt][continuation][token], picked out of the plan's rows of logits as they come."""
+) -> list[list[list[Followed]]]:
+    """What was found, [prompt][continuation][token], picked out of the plan's rows of logits as they come."""
     asked = np.array([row for prompt in plan.rows for path in prompt for row in path])
     tokens = np.array([token for _ in plan.rows for ids in continuations for token in ids])
-    values = np.empty(len(asked), dtype=np.float64)
+    values, likeliest = np.empty(len(asked), dtype=np.float64), np.empty(len(asked), dtype=bool)
     for first, rows in pieces:
         here = (asked >= first) & (asked < first + len(rows))
         places = asked[here] - first
-        values[here] = rows[places, tokens[here]] - log_normalizers(rows)[places]
-    given = iter(values.tolist())
+        chosen = rows[places, tokens[here]]
+        values[here] = chosen - log_normalizers(rows)[places]
+        likeliest[here] = chosen >= rows.max(axis=1)[places]
+    given = zip(values.tolist(), likeliest.tolist(), strict=True)
     return [[[next(given) for _ in ids] for ids in continuations] for _ in plan.rows]

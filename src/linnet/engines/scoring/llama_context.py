@@ -114,6 +114,10 @@ class Model:
             return b""
         return bytes(self.c.llama_vocab_get_text(self.vocabulary, token) or b"")
 
+    def ends_answer(self, token: int) -> bool:
+        """Whether the engine stops at this token: EOS, and what else the file or its text marks as an end."""
+        return bool(self.c.llama_vocab_is_eog(self.vocabulary, token))
+
     def _need_tokenizer(self) -> None:
         """Asked for a text, the library would stop the process where there is none."""
         if not self.has_tokenizer:

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from linnet.core.errors import EngineError
 from linnet.core.records import Footprint
 from linnet.engines.planning.hardware import read_energy_uj
-from linnet.engines.requests.asking import Decoding, Prompting, Source, Unwell, ask_engine, open_engine
+from linnet.engines.requests.asking import Decoding, Prediction, Prompting, Source, Unwell, ask_engine, open_engine
 from linnet.text.questions import Question
 
 SINGLES, BATCH = 16, 48
@@ -29,12 +29,12 @@ def measure_decoder(
     try:
         engine.start()
 
-        def ask(question: Question) -> float:
-            return ask_engine(engine, question, prompting, decoding).seconds
+        def ask(question: Question) -> Prediction:
+            return ask_engine(engine, question, prompting, decoding)
 
         try:
             ask(questions[0])  # the first one waits for memory to be touched
-            waits = sorted(1000 * ask(one) for one in questions[:SINGLES])
+            singles = [ask(one) for one in questions[:SINGLES]]
             batch = list(questions[:BATCH])
             energy, started = read_energy_uj(), time.perf_counter()
             with ThreadPoolExecutor(engine.slots) as threads:
@@ -42,6 +42,7 @@ def measure_decoder(
             seconds, after = time.perf_counter() - started, read_energy_uj()
         except Unwell as error:
             raise EngineError(f"Measuring {source.name} failed: {error}") from error
+        waits = sorted(1000 * one.seconds for one in singles)
         memory = max(engine.measured_bytes, source.path.stat().st_size)
     finally:
         engine.close()
@@ -54,4 +55,5 @@ def measure_decoder(
         peak_memory_bytes=memory,
         energy_joules_per_1000=joules if joules is None or joules >= 0 else None,
         energy_note="package energy by RAPL" if joules is not None else "this machine reports no energy counter",
+        tokens_per_second=round(1000 * sum(one.completion_tokens for one in singles) / max(sum(waits), 1e-3), 2),
     )

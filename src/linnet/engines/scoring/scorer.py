@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 
 from linnet.core.errors import EngineError, InputError
 from linnet.core.settings import threads as default_threads
-from linnet.engines.scoring import continuations as trees
+from linnet.engines.scoring.continuations import Followed, Ids
+from linnet.engines.scoring.groves import SEQUENCES, follow
 from linnet.engines.scoring.llama_context import BATCH, Cache, Context, Model, shared_start
 from linnet.metrics import divergence as divergences
 from linnet.metrics import likelihood
@@ -28,11 +29,9 @@ from linnet.metrics.likelihood import Normalization, Perplexity
 
 Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
-Ids = Sequence[int]
 Pooling = Literal["mean", "last", "first"]
 
 LAST_WORD = re.compile(r"\s\S+\s*\Z")
-SEQUENCES = 64  # side by side; the library keeps a row of logits for each
 DEFAULT_CONTEXT = 2048
 
 
@@ -118,6 +117,18 @@ class Scorer:
 
     # Tokens
 
+    @property
+    def bos(self) -> int:
+        """The token that begins a text; negative where there is none."""
+        return self._model.bos
+
+    def ends_answer(self, token: int) -> bool:
+        """Whether the engine stops at this token."""
+        return self._model.ends_answer(token)
+
+    def token_text(self, token: int) -> str:
+        return self._model.token_text(token).decode(errors="replace")
+
     def tokenize(self, text: str, special: bool = False, bos: bool | None = None) -> list[int]:
         """Token ids. `special` reads control tokens written in the text; `bos` begins with it, by default as the
         model wants. Raises InputError for a `bos` that the vocabulary does not have."""
@@ -150,22 +161,16 @@ class Scorer:
 
         What all prompts share is computed once; then several prompts, with their continuations, in one decode.
         """
+        found = self.follow_many(prompts, continuations)
+        return [[[value for value, _ in tokens] for tokens in one] for one in found]
+
+    def follow_many(self, prompts: Sequence[Ids], continuations: Sequence[Ids]) -> list[list[list[Followed]]]:
+        """`score_many`, and with each log-probability whether no other token was likelier there."""
         with self._decoder() as context:
             self._check_prompts(prompts, continuations)
             if not prompts or not continuations:
                 return [[] for _ in prompts]
-            if self._model.recurrent:
-                return [[self._score_alone(context, prompt, ids) for ids in continuations] for prompt in prompts]
-            room = self.context + BATCH - max(map(len, prompts))
-            parts = list(trees.forest(continuations, SEQUENCES - 1, room))
-            if len(parts) == 1:
-                return self._score_grove(context, prompts, continuations, parts[0][1])
-            # So many continuations that each prompt takes several trees: the prompt itself is then the trunk.
-            result = []
-            for prompt in prompts:
-                found = [self._score_grove(context, [prompt], continuations[where], one)[0] for where, one in parts]
-                result.append([scores for part in found for scores in part])
-            return result
+            return follow(context, self.context, prompts, continuations)
 
     def _check_prompts(self, prompts: Sequence[Ids], continuations: Sequence[Ids]) -> None:
         for name, all_ids in (("prompt", prompts), ("continuation", continuations)):
@@ -182,31 +187,6 @@ class Scorer:
                 f"{what} take {tokens} tokens; the context holds {self.context}.",
                 "Shorten the text, or open the scorer with a larger context. Nothing is cut silently.",
             )
-
-    def _score_grove(
-        self, context: Context, prompts: Sequence[Ids], continuations: Sequence[Ids], grown: trees.Tree
-    ) -> list[list[list[float]]]:
-        shared = min(len(prompt) - 1 for prompt in prompts)
-        for prompt in prompts:
-            shared = min(shared, shared_start(prompts[0], prompt))
-        context.trunk(prompts[0][:shared])
-        ends = [prompt[shared:] for prompt in prompts]
-        result: list[list[list[float]]] = []
-        for wave in trees.waves(ends, grown, SEQUENCES - 1, min(BATCH, self.context + BATCH - shared)):
-            plan = trees.plan([ends[i] for i in wave], grown, shared)
-            borrowed = range(1, 1 + len(wave) * grown.sequences)
-            context.share(borrowed)
-            try:
-                result += trees.collect(plan, context.run(plan.run), continuations)
-            finally:
-                context.drop(borrowed)
-        return result
-
-    def _score_alone(self, context: Context, prompt: Ids, ids: Ids) -> list[float]:
-        """For recurrent models, whose state cannot be shared token by token."""
-        read = context.read([*prompt, *ids[:-1]], len(prompt) - 1)
-        found = np.concatenate([rows - likelihood.log_normalizers(rows)[:, None] for rows in read])
-        return [float(row[token]) for row, token in zip(found, ids, strict=True)]
 
     def label_scores(
         self,
