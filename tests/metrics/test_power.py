@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from linnet.core.errors import DataError
 from linnet.metrics.power import detectable_mean, detectable_paired, detectable_unpaired
 
 
+@pytest.mark.skipif(os.environ.get("LINNET_NIGHTLY") != "1", reason="nightly: imports statsmodels, 14 s")
 @pytest.mark.parametrize(("n", "share"), [(200, 0.7), (1000, 0.9), (50, 0.5), (400, 0.2)])
 def test_unpaired_power_is_statsmodels(n: int, share: float) -> None:
     reference = pytest.importorskip("statsmodels.stats.proportion", reason="statsmodels is not installed")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
 import pytest
 from scipy.optimize import minimize_scalar
@@ -10,7 +12,10 @@ from linnet.core.errors import DataError
 from linnet.core.records import Interval
 from linnet.metrics.significance import holm, mcnemar, non_inferiority, paired_share_interval, share_interval
 
+nightly = pytest.mark.skipif(os.environ.get("LINNET_NIGHTLY") != "1", reason="nightly: imports statsmodels, 14 s")
 
+
+@nightly
 @pytest.mark.parametrize(("b", "c"), [(0, 0), (1, 7), (5, 5), (0, 12), (30, 18), (400, 350), (1, 0)])
 def test_mcnemar_is_statsmodels(b: int, c: int) -> None:
     reference = pytest.importorskip("statsmodels.stats.contingency_tables", reason="statsmodels is not installed")
@@ -37,6 +42,7 @@ def test_large_counts() -> None:
         mcnemar(-1, 3)
 
 
+@nightly
 def test_holm_is_statsmodels() -> None:
     reference = pytest.importorskip("statsmodels.stats.multitest", reason="statsmodels is not installed")
     for seed in range(20):
@@ -49,6 +55,7 @@ def test_holm_is_statsmodels() -> None:
         holm({"x": 1.5})
 
 
+@nightly
 @pytest.mark.parametrize(("right", "n"), [(0, 5), (5, 5), (3, 10), (180, 200)])
 def test_the_interval_of_a_share_is_statsmodels(right: int, n: int) -> None:
     reference = pytest.importorskip("statsmodels.stats.proportion", reason="statsmodels is not installed")
