@@ -2,60 +2,42 @@
 
 from __future__ import annotations
 
-import json
 import threading
 import time
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from contextlib import ExitStack
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 import pytest
 
 from linnet.core.errors import HubError, InputError
 from linnet.hub.chat_endpoint import ANSWER_BYTES, ChatEndpoint, EndpointFailed, Patience
+from tests.endpoints import listening, reply
+from tests.endpoints import said as said_with
 
 Answer = Callable[[BaseHTTPRequestHandler, dict[str, Any], int], None]
 QUICK = Patience(request_s=0.5, tries=3, pause_s=0.01)
 
 
-def reply(handler: BaseHTTPRequestHandler, status: int, body: bytes, **headers: str) -> None:
-    handler.send_response(status)
-    for name, value in headers.items():
-        handler.send_header(name.replace("_", "-"), value)
-    handler.send_header("content-length", str(len(body)))
-    handler.end_headers()
-    handler.wfile.write(body)
-
-
 def said(text: str) -> bytes:
-    choice = {"message": {"content": text}, "finish_reason": "stop"}
-    return json.dumps({"choices": [choice], "usage": {"prompt_tokens": 3, "completion_tokens": 1}}).encode()
+    return said_with(text, usage={"prompt_tokens": 3, "completion_tokens": 1})
 
 
 @pytest.fixture
 def serve() -> Iterator[Callable[[Answer], str]]:
-    servers = []
+    with ExitStack() as servers:
 
-    def start(answer: Answer) -> str:
-        asked: list[dict[str, Any]] = []
+        def start(answer: Answer) -> str:
+            asked: list[dict[str, Any]] = []
 
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                asked.append(json.loads(self.rfile.read(int(self.headers["content-length"]))))
-                answer(self, asked[-1], len(asked))
+            def answered(handler: BaseHTTPRequestHandler, body: dict[str, Any]) -> None:
+                asked.append(body)
+                answer(handler, body, len(asked))
 
-            def log_message(self, format: str, *args: Any) -> None: ...
+            return f"{servers.enter_context(listening(answered))}/v1"
 
-        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        server.daemon_threads = True
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        servers.append(server)
-        return f"http://127.0.0.1:{server.server_address[1]}/v1"
-
-    yield start
-    for server in servers:
-        server.shutdown()
-        server.server_close()
+        yield start
 
 
 def ask(url: str, patience: Patience = QUICK, **options: Any) -> str:

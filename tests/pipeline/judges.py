@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import json
 import re
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
+
+from tests.endpoints import listening, reply, said
 
 Habit = Callable[[dict[str, str]], str]
 _TAG = re.compile(r"<(\w+)>\n(.*?)\n</\1>", re.DOTALL)
@@ -49,36 +50,16 @@ class Asked:
     bodies: list[dict[str, Any]] = field(default_factory=list)
 
 
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    request_queue_size = 64  # eight come at once: with fewer the kernel lets some wait a second
-
-
 @contextmanager
 def judging(habit: Habit) -> Iterator[Asked]:
     """An OpenAI-compatible endpoint with this habit."""
     asked = Asked()
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = json.loads(self.rfile.read(int(self.headers["content-length"])))
-            asked.bodies.append(body)
-            whole = body["messages"][-1]["content"]
-            text = habit({"": whole, **dict(_TAG.findall(whole))})
-            choice = {"message": {"content": text}, "finish_reason": "stop"}
-            answer = json.dumps({"choices": [choice]}).encode()
-            self.send_response(200)
-            self.send_header("content-length", str(len(answer)))
-            self.end_headers()
-            self.wfile.write(answer)
+    def answer(handler: BaseHTTPRequestHandler, body: dict[str, Any]) -> None:
+        asked.bodies.append(body)
+        whole = body["messages"][-1]["content"]
+        reply(handler, 200, said(habit({"": whole, **dict(_TAG.findall(whole))})))
 
-        def log_message(self, format: str, *args: Any) -> None: ...
-
-    server = _Server(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
-    asked.url = f"http://127.0.0.1:{server.server_address[1]}/v1"
-    try:
+    with listening(answer) as url:
+        asked.url = f"{url}/v1"
         yield asked
-    finally:
-        server.shutdown()
-        server.server_close()

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import copy
 import json
 from typing import Any
 
 import pytest
 
 from linnet.pipeline.text_page import render
+from tests.pipeline.nulls import failures
 from tests.pipeline.test_report_page import Page
 from tests.pipeline.text_sample import METRIC, sample
 
@@ -77,8 +77,6 @@ def test_what_is_absent_says_why(content: dict[str, Any]) -> None:
 
 
 def test_any_value_may_be_null() -> None:
-    failed = []
-
     def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
         keys = list(value) if isinstance(value, dict) else list(range(len(value))) if isinstance(value, list) else []
         return [place for key in keys for place in ((*path, key), *places(value[key], (*path, key)))]
@@ -87,14 +85,4 @@ def test_any_value_may_be_null() -> None:
     small |= {key: small[key][:2] for key in ("worst", "training", "gates")}
     small["test"]["slices"] = small["test"]["slices"][:2]
     small["candidates"] = [small["candidates"][index] for index in (2, 4, 8)]
-    for place in places(small):
-        content = copy.deepcopy(small)
-        inner: Any = content
-        for step in place[:-1]:
-            inner = inner[step]
-        inner[place[-1]] = None
-        try:
-            render(content)
-        except Exception as error:
-            failed.append((place, repr(error)))
-    assert failed == []
+    assert failures(small, places(small), render) == []

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import threading
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from contextlib import ExitStack
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from linnet.pipeline.text_reference import ask_reference
 from linnet.stages.evaluate import task_evaluation
 from linnet.text.conversations import Turn
 from linnet.text.questions import Question
+from tests.endpoints import listening, refused, reply, said
 
 HOW = ((Prompting(), Decoding(max_tokens=8)), Wish(("exact_match",), "test"))
 Reply = Callable[[str, int], tuple[int, str]]  # the question and how often it was asked; status and text
@@ -30,40 +31,25 @@ Reply = Callable[[str, int], tuple[int, str]]  # the question and how often it w
 
 @pytest.fixture
 def serve() -> Iterator[Callable[[Reply], str]]:
-    servers, held = [], threading.Event()
+    held = threading.Event()
+    with ExitStack() as servers:
 
-    def start(reply: Reply) -> str:
-        times: dict[str, int] = {}
+        def start(choose: Reply) -> str:
+            times: dict[str, int] = {}
 
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+            def answer(handler: BaseHTTPRequestHandler, body: dict[str, Any]) -> None:
                 asked = body["messages"][-1]["content"]
                 times[asked] = times.get(asked, 0) + 1
-                status, text = reply(asked, times[asked])
+                status, text = choose(asked, times[asked])
                 if text == "(hangs)":
                     held.wait(60)
                     return
-                choice = {"message": {"content": text}, "finish_reason": "stop"}
-                answer = json.dumps({"choices": [choice]} if status == 200 else {"error": {"message": text}}).encode()
-                self.send_response(status)
-                self.send_header("content-length", str(len(answer)))
-                self.end_headers()
-                self.wfile.write(answer)
+                reply(handler, status, said(text) if status == 200 else refused(text))
 
-            def log_message(self, format: str, *args: Any) -> None: ...
+            return f"{servers.enter_context(listening(answer))}/v1"
 
-        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        server.daemon_threads = True
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        servers.append(server)
-        return f"http://127.0.0.1:{server.server_address[1]}/v1"
-
-    yield start
-    held.set()
-    for server in servers:
-        server.shutdown()
-        server.server_close()
+        yield start
+        held.set()
 
 
 def questions(*texts: str) -> list[Question]:

@@ -6,10 +6,9 @@ The answers are given here, so that nothing is trained; everything after them is
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Iterator
 from dataclasses import replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +23,7 @@ from linnet.pipeline.text_candidates import JUDGED, Made, Work, majority
 from linnet.pipeline.text_data import prepare_texts
 from linnet.pipeline.text_report import Parts, documents
 from linnet.stages.evaluate import task_evaluation
+from tests.endpoints import listening, refused, reply, said
 
 ROOMS = ("kitchen", "hall", "attic")
 SCHEMA = {
@@ -36,24 +36,13 @@ SCHEMA = {
 def endpoint() -> Iterator[str]:
     """Says the kitchen at level 1, whatever is asked; it knows the model gpt-x alone."""
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            known = json.loads(self.rfile.read(int(self.headers["content-length"])))["model"] == "gpt-x"
-            choice = {"message": {"content": '{"room": "kitchen", "level": 1}'}, "finish_reason": "stop"}
-            answer = json.dumps({"choices": [choice]} if known else {"error": {"message": "no such model"}}).encode()
-            self.send_response(200 if known else 404)
-            self.send_header("content-length", str(len(answer)))
-            self.end_headers()
-            self.wfile.write(answer)
+    def answer(handler: BaseHTTPRequestHandler, body: dict[str, Any]) -> None:
+        known = body["model"] == "gpt-x"
+        found = said('{"room": "kitchen", "level": 1}') if known else refused("no such model")
+        reply(handler, 200 if known else 404, found)
 
-        def log_message(self, format: str, *args: Any) -> None: ...
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_address[1]}/v1"
-    server.shutdown()
-    server.server_close()
+    with listening(answer) as url:
+        yield f"{url}/v1"
 
 
 def work(folder: Path, report: dict[str, str]) -> Work:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ from linnet.formats.builtin import our_model
 from linnet.stages.answer import KEPT, answer, read_asked, read_predictions
 from linnet.text.conversations import Turn
 from linnet.text.questions import Question
+from tests.endpoints import listening, refused, reply, said
 from tests.engines.made_llama import make_gguf, needs_stories
 
 SHORT = Decoding(max_tokens=8)
@@ -131,27 +131,14 @@ def endpoint() -> Iterator[tuple[str, dict[str, int]]]:
     """Answers with what was asked, backwards; 'bad' gets 400, and all do while `down` is set."""
     state = {"down": 0, "asked": 0}
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = json.loads(self.rfile.read(int(self.headers["content-length"])))
-            text = body["messages"][-1]["content"]
-            state["asked"] += 1
-            status = 400 if text == "bad" or state["down"] else 200
-            choice = {"message": {"content": text[::-1]}, "finish_reason": "stop"}
-            answer = json.dumps({"choices": [choice]} if status == 200 else {"error": {"message": "refused"}}).encode()
-            self.send_response(status)
-            self.send_header("content-length", str(len(answer)))
-            self.end_headers()
-            self.wfile.write(answer)
+    def answered(handler: BaseHTTPRequestHandler, body: dict[str, Any]) -> None:
+        text = body["messages"][-1]["content"]
+        state["asked"] += 1
+        status = 400 if text == "bad" or state["down"] else 200
+        reply(handler, status, said(text[::-1]) if status == 200 else refused("refused"))
 
-        def log_message(self, format: str, *args: Any) -> None: ...
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_address[1]}", state
-    server.shutdown()
-    server.server_close()
+    with listening(answered) as url:
+        yield url, state
 
 
 def test_an_endpoint_is_asked_like_a_model(endpoint: tuple[str, dict[str, int]], tmp_path: Path) -> None:

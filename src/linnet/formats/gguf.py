@@ -12,7 +12,7 @@ import struct
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, BinaryIO, NoReturn
 
 from linnet.core.errors import ModelFileError, os_errors
 from linnet.formats.ggml_types import REMOVED_TYPES, TYPES
@@ -112,10 +112,9 @@ class _Cursor:
     Reads instead of mapping: a mapped file that somebody cuts short kills the process.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.handle, self.file_bytes = open_regular(path)
-        self.raw = self.handle.read(FIRST_READ)
+    def __init__(self, path: Path, handle: BinaryIO, file_bytes: int) -> None:
+        self.path, self.handle, self.file_bytes = path, handle, file_bytes
+        self.raw = handle.read(FIRST_READ)
         self.at = 0
 
     def refuse(self, where: str, message: str, hint: str = AGAIN) -> NoReturn:
@@ -183,13 +182,13 @@ def read_gguf(path: Path) -> GgufHeader:
     """Read one file's header (of a split set: one part). Raises ModelFileError, NotFound or ResourceMissing."""
     global _last
     with os_errors(path, "Reading"):
-        cursor = _Cursor(path)
-        with cursor.handle:
-            found = os.fstat(cursor.handle.fileno())
+        handle, size = open_regular(path)
+        with handle:
+            found = os.fstat(handle.fileno())
             key = (path, found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
             if (last := _last) is not None and last[0] == key:
                 return last[1]
-            header = _read(cursor)
+            header = _read(_Cursor(path, handle, size))
             # A file that was written a moment ago may be written again without a new time.
             if time.time() - max(found.st_mtime, found.st_ctime) > SETTLED_S:
                 _last = (key, header)

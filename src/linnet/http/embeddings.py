@@ -135,9 +135,9 @@ def _embed(
         for text in texts:
             if answering.is_stopped:
                 break
-            asked = GenerateRequest(prompt=text) if isinstance(text, str) else GenerateRequest(token_ids=tuple(text))
-            found.tokens += len(engine.prompt_ids(asked))
-            found.vectors.append(_cut(engine.embed([text])[0], dimensions))
+            ids = engine.prompt_ids(GenerateRequest(prompt=text)) if isinstance(text, str) else text
+            found.tokens += len(ids)
+            found.vectors.append(_cut(engine.embed([ids])[0], dimensions))
         return []
 
     name = embedding_name(info.full_name)

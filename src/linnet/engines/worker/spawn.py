@@ -18,8 +18,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from linnet.engines.worker import worker_folder
+from linnet.engines.worker.worker_protocol import WARM
 
-WARM = "warm"  # after the parent's number: import the wheel at once
 # Nothing else of our environment reaches a worker. HOME is its own empty folder.
 ENVIRONMENT = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES")
 OF_ITS_OWN = {

@@ -290,4 +290,6 @@ def main(parent: int, *, warm: bool = False) -> None:
 if __name__ == "__main__":
     # -I leaves out PYTHONPATH, so that Linnet must be found from where this file lies.
     sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
-    main(int(sys.argv[1]), warm=sys.argv[2:] == ["warm"])
+    from linnet.engines.worker.worker_protocol import WARM
+
+    main(int(sys.argv[1]), warm=sys.argv[2:] == [WARM])

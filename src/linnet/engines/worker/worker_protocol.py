@@ -13,6 +13,7 @@ from typing import Any, BinaryIO
 PROTOCOL = 1
 MAX_MESSAGE = 8 << 20
 HEARTBEAT_S = 2.0
+WARM = "warm"  # on the child's command line, after the parent's number: import the wheel at once
 _LENGTH = struct.Struct(">I")
 
 # type -> field -> JSON type. Every field is needed, no other is allowed.
