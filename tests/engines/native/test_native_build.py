@@ -136,6 +136,16 @@ def test_stopped_while_it_compiles_nothing_runs_on(tmp_path: Path, store: Store,
     assert all(name.endswith(".partial") for name in names(store))
 
 
+def test_what_a_step_leaves_running_is_ended(tmp_path: Path) -> None:
+    mark = str(200_000 + os.getpid())
+    step = Path(module.__file__).with_name("build_step.py")
+    command = [sys.executable, "-I", str(step), "sh", "-c", f"sleep {mark} & exit 3"]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
+    assert process.wait(120) == 3
+    process.communicate()
+    assert sleepers(mark) == []
+
+
 def test_a_compiler_error_is_shown(tmp_path: Path, store: Store) -> None:
     archive = made_archive(tmp_path, more="add_executable(x tool.c)\nadd_dependencies(llama-bench nothing)\n")
     with pytest.raises(EngineError, match=r"failed while configuring .*nothing"):

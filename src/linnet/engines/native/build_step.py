@@ -1,7 +1,8 @@
 """One step of a build, in a process without network that leaves nothing running. Started as a file with `python -I`.
 
-Runs the command in its arguments and ends with its exit code. When whoever started it is gone (its standard input
-closes), it ends everything below it: a compiler that lives on would write into the next build's files.
+Runs the command in its arguments and ends with its exit code. When the command has ended, or when whoever started it is
+gone (its standard input closes), it ends everything below it: a compiler that lives on would write into the next
+build's files.
 """
 
 from __future__ import annotations
@@ -13,19 +14,16 @@ import sys
 import threading
 from pathlib import Path
 
+import psutil
+
 PR_SET_CHILD_SUBREAPER = 36
 
 
-def end_with_parent(ending: threading.Event) -> None:
-    """Wait for the end of standard input, set `ending`, kill every process below this one, and leave.
+def end_all_below() -> None:
+    """Kill every process below this one, and wait until none is left.
 
     Not by process group: ninja gives each of its children one of its own.
     """
-    import psutil
-
-    while os.read(0, 1):
-        pass
-    ending.set()
     me = psutil.Process()
     while below := me.children(recursive=True):
         for process in below:  # ninja comes first: it starts no more
@@ -34,6 +32,13 @@ def end_with_parent(ending: threading.Event) -> None:
             except psutil.NoSuchProcess:
                 continue
         psutil.wait_procs(below, timeout=0.2)
+
+
+def end_with_parent() -> None:
+    """Wait for the end of standard input, end all processes below this one, and leave."""
+    while os.read(0, 1):
+        pass
+    end_all_below()
     os._exit(1)
 
 
@@ -49,12 +54,10 @@ def main(command: list[str]) -> None:
     except OSError as error:
         print(f"{command[0]}: {error}", flush=True)
         os._exit(127)
-    ending = threading.Event()
-    ender = threading.Thread(target=end_with_parent, args=[ending], daemon=True)
-    ender.start()
+    threading.Thread(target=end_with_parent, daemon=True).start()
     code = child.wait()
-    if ending.is_set():
-        ender.join()  # the child was the first that it killed; the rest may take long on a busy machine
+    # Also when nobody stopped it: ninja may have died of its closed output before the end of our input was seen.
+    end_all_below()
     os._exit(code if code >= 0 else 128 - code)
 
 
