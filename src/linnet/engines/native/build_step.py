@@ -19,27 +19,31 @@ import psutil
 PR_SET_CHILD_SUBREAPER = 36
 
 
+def end_with_parent() -> None:
+    """Wait for the end of standard input, then kill everything below. Only the main thread reaps and leaves."""
+    while os.read(0, 1):
+        pass
+    kill(psutil.Process().children(recursive=True))
+
+
+def kill(processes: list[psutil.Process]) -> None:
+    for process in processes:  # ninja comes first: it starts no more
+        try:
+            process.kill()
+        except psutil.NoSuchProcess:
+            continue
+
+
 def end_all_below() -> None:
     """Kill every process below this one, and wait until none is left.
 
-    Not by process group: ninja gives each of its children one of its own.
+    Not by process group: ninja gives each of its children one of its own. In one thread alone: a child that another
+    thread reaps between two looks would hide everything below it.
     """
     me = psutil.Process()
     while below := me.children(recursive=True):
-        for process in below:  # ninja comes first: it starts no more
-            try:
-                process.kill()
-            except psutil.NoSuchProcess:
-                continue
+        kill(below)
         psutil.wait_procs(below, timeout=0.2)
-
-
-def end_with_parent() -> None:
-    """Wait for the end of standard input, end all processes below this one, and leave."""
-    while os.read(0, 1):
-        pass
-    end_all_below()
-    os._exit(1)
 
 
 def main(command: list[str]) -> None:
@@ -56,8 +60,7 @@ def main(command: list[str]) -> None:
         os._exit(127)
     threading.Thread(target=end_with_parent, daemon=True).start()
     code = child.wait()
-    # Also when nobody stopped it: ninja may have died of its closed output before the end of our input was seen.
-    end_all_below()
+    end_all_below()  # also when nobody stopped it: ninja may have died of its closed output
     os._exit(code if code >= 0 else 128 - code)
 
 
