@@ -80,6 +80,7 @@ BODIES: dict[str, list[Body]] = {
     ],
     "/v1/messages/count_tokens": [{"model": "chatty", "messages": BLOCKS, "system": [{"type": "text", "text": "s"}]}],
     "/v1/classify": [{"model": "support", "input": ["refund", "x"], "truncate": True, "top": 2}],
+    "/v1/tag": [{"model": "support", "input": ["refund", "x"], "redact": True}],
     "/v1/stop": [{"model": "stories", "force": False}],
     "/api/generate": [
         {"model": "stories", "prompt": "Once", "options": OPTIONS, "keep_alive": "5m", "format": SCHEMA},

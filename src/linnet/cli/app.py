@@ -13,7 +13,7 @@ from linnet.version import __version__
 GROUPS = ("data", "runs", "keys", "engine")
 VERBS = (
     *("build", "data", "tune", "merge", "runs", "plan", "convert", "quantize", "evaluate", "compare", "check"),
-    *("classify", "serve", "ps", "stop", "keys", "traces", "run", "pull", "import", "list", "show", "rm", "cp"),
+    *("classify", "tag", "serve", "ps", "stop", "keys", "traces", "run", "pull", "import", "list", "show", "rm", "cp"),
     *("create", "export", "engine", "doctor", "settings"),
 )
 _MODULES = {"import": "import_", "list": "list_"}  # names that Python has itself

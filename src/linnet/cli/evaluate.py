@@ -55,17 +55,26 @@ def evaluate(
     Answers are kept one by one; an interrupted evaluation goes on with the same command.
     """
     given = dict(locals())
-    from linnet.core.store import Store
-
     if run_tasks(given):
         return
     if (file is None) == (data is None):
         raise InputError("The examples are needed, once.", "Write: linnet evaluate MODEL --data FILE --metric NAME")
-    rows, store = data or file or Path(), Store()
-    if not (metric or schema or endpoint or judge) and (data is None or _is_classifier(store, name)):
-        _classifier(store, name, rows, (input_, output), as_json=as_json)
-        return
-    _run(name, rows, _options(given), as_json=as_json, quiet=quiet)
+    _judge(given, data or file or Path())
+
+
+def _judge(given: dict[str, Any], rows: Path) -> None:
+    """A specialist that labels or tags by the ruler of its build; everything else as the flags say."""
+    from linnet.core.store import Store
+
+    name, store, as_json = given["name"], Store(), given["as_json"]
+    kind, columns = _kind(store, name), (given["input_"], given["output"])
+    asked = any(given[flag] for flag in ("metric", "schema", "endpoint", "judge"))
+    if kind == "tag" and not given["endpoint"]:
+        _tagger(store, name, rows, columns, as_json=as_json)
+    elif not asked and (given["data"] is None or kind == "classify"):
+        _classifier(store, name, rows, columns, as_json=as_json)
+    else:
+        _run(name, rows, _options(given), as_json=as_json, quiet=given["quiet"])
 
 
 def _options(given: dict[str, Any]) -> EvaluateOptions:
@@ -99,11 +108,28 @@ def _run(name: str, rows: Path, options: EvaluateOptions, *, as_json: bool, quie
     _show(found, rows)
 
 
-def _is_classifier(store: Store, name: str) -> bool:
+def _kind(store: Store, name: str) -> str:
+    """The kind of a specialist; "" for everything else."""
     from linnet.core.names import is_name
 
     bare = name.partition(":")[0]
-    return is_name(bare) and bool(store.versions(bare)) and store.find(name)[0].kind == "classify"
+    return store.find(name)[0].kind if is_name(bare) and store.versions(bare) else ""
+
+
+def _tagger(store: Store, name: str, file: Path, columns: tuple[str, str], *, as_json: bool) -> None:
+    from linnet.cli.printing import plain, print_json
+    from linnet.pipeline.tag_evaluate import evaluate_tagger
+
+    found, labels = evaluate_tagger(store, name, file, columns)
+    if as_json:
+        print_json(found.summary() | {"labels": [one.to_json() for one in labels]})
+        return
+    _show(found, file)
+    width = max(len(plain(one.label)) for one in labels) + 2
+    print(f"\n  {'label':<{width}}{'precision':>10}{'recall':>8}{'f1':>8}{'true':>7}{'found':>7}")
+    for one in labels:
+        shown = f"{one.precision:>10.3f}{one.recall:>8.3f}{one.f1:>8.3f}{one.true:>7}{one.found:>7}"
+        print(f"  {plain(one.label):<{width}}{shown}")
 
 
 def _classifier(store: Store, name: str, file: Path, columns: tuple[str, str], *, as_json: bool) -> None:

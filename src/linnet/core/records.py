@@ -274,7 +274,7 @@ class Specialist(Record):
 
     name: str
     version: int
-    kind: Literal["classify", "extract", "generate", "chat"]
+    kind: Literal["classify", "tag", "extract", "generate", "chat"]
     candidate: str
     decision: Decision
     metric: dict[str, Any]

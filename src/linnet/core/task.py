@@ -13,8 +13,8 @@ from linnet.core.errors import TaskError, did_you_mean, os_errors
 from linnet.core.names import check_name
 from linnet.core.records import Record
 
-KINDS = ("classify", "extract", "generate", "chat")
-KINDS_TO_COME = ("tag",)
+KINDS = ("classify", "tag", "extract", "generate", "chat")
+ENCODED = ("classify", "tag")  # kinds whose candidates are encoders
 KEYS_TO_COME = {
     "task": ("style",),
     "data": ("unlabeled",),
@@ -31,6 +31,7 @@ _TEXT_METRICS = (
 # What may decide in each kind; the first one does unless [quality] says another.
 METRICS = {
     "classify": ("macro_f1", "accuracy"),
+    "tag": ("span_f1", "span_f2", "span_f1_partial"),
     "extract": ("field_f1", "exact_match", "schema_valid"),
     "generate": ("rougeL", *_TEXT_METRICS),
     "chat": ("token_f1", *_TEXT_METRICS),
@@ -67,7 +68,7 @@ class TaskPart(Record):
     model_config = ConfigDict(populate_by_name=True)
 
     name: str
-    kind: Literal["classify", "extract", "generate", "chat"]
+    kind: Literal["classify", "tag", "extract", "generate", "chat"]
     input: str = ""
     output: str = ""
     labels: list[str] | None = None
@@ -196,7 +197,7 @@ def _with_defaults(content: dict[str, Any], kind: Any) -> dict[str, Any]:
     """The defaults that depend on the kind, beside what the file says."""
     if kind not in KINDS:
         return content
-    candidates = CANDIDATES["classify" if kind == "classify" else "extract"]
+    candidates = CANDIDATES["classify" if kind in ENCODED else "extract"]
     return {
         **content,
         "candidates": {**candidates, **content.get("candidates", {})},
@@ -210,22 +211,28 @@ def _check_kind(where: str, task: Task) -> None:
     for key in ("input", "output") if part.kind != "chat" else ():
         if not getattr(part, key):
             raise TaskError(f"{where}: [task] {key} is missing.", "See docs/guide/build.md for every key.")
-    unused = {"labels": part.labels, "out_of_scope": part.out_of_scope} if part.kind != "classify" else {}
+    unused: dict[str, Any] = {} if part.kind == "classify" else {"out_of_scope": part.out_of_scope}
+    unused |= {} if part.kind in ENCODED else {"labels": part.labels}
+    unused |= {"instruction": part.instruction or None} if part.kind == "tag" else {}
     unused |= {"schema": part.answer_schema} if part.kind != "extract" else {}
     for key, value in unused.items():
         if value is not None:
             raise TaskError(f'{where}: [task] {key} has no meaning with kind "{part.kind}".', "Remove it.")
+    if part.kind == "tag" and "{" in part.input:
+        raise TaskError(f"{where}: [task] input: spans lie in one column, not in a template.", "Name one column.")
+    if part.kind == "tag" and task.report.reference:
+        raise TaskError(f"{where}: [report] reference: no reference is asked for spans.", "Remove it.")
     known = METRICS[part.kind]
     if metric not in known and ".py" not in metric:
         near = did_you_mean(metric, list(known))
         raise TaskError(f'{where}: [quality] metric "{metric}" does not judge kind "{part.kind}".{near}',
                         f"Known: {', '.join(known)}.")  # fmt: skip
-    if part.kind == "classify" and (wrong := [m for m in task.candidates.methods if m not in ("full", "lora")]):
+    if part.kind in ENCODED and (wrong := [m for m in task.candidates.methods if m not in ("full", "lora")]):
         raise TaskError(f'{where}: [candidates] methods: "{wrong[0]}" is for kinds that write text.',
                         '"full" or "lora".')  # fmt: skip
-    if part.kind == "classify" and task.budget.tokens_per_second is not None:
-        raise TaskError(f'{where}: [budget] tokens_per_second has no meaning with kind "classify".', "Remove it.")
-    if part.kind != "classify" and (few := [t for t in task.candidates.quantizations if t in ENCODER_TYPES]):
+    if part.kind in ENCODED and task.budget.tokens_per_second is not None:
+        raise TaskError(f'{where}: [budget] tokens_per_second has no meaning with kind "{part.kind}".', "Remove it.")
+    if part.kind not in ENCODED and (few := [t for t in task.candidates.quantizations if t in ENCODER_TYPES]):
         raise TaskError(f"{where}: [candidates] quantizations: {few[0]} is for encoders.", 'Such as "Q8_0".')
 
 
@@ -239,8 +246,10 @@ def _check_sense(where: str, task: Task) -> Task:
         )
     _check_kind(where, task)
     if part.labels is not None:
-        if len(set(part.labels)) < 2 or len(set(part.labels)) != len(part.labels):
-            raise TaskError(f"{where}: [task] labels must be at least two different labels.")
+        least = 1 if part.kind == "tag" else 2
+        if len(set(part.labels)) < least or len(set(part.labels)) != len(part.labels):
+            many = "at least two different labels" if least == 2 else "different labels, at least one"
+            raise TaskError(f"{where}: [task] labels must be {many}.")
         if part.out_of_scope and part.out_of_scope not in part.labels:
             raise TaskError(f"{where}: [task] out_of_scope {part.out_of_scope!r} is not among labels.")
     if part.input and part.output in template_columns(part.input):
@@ -252,10 +261,6 @@ def parse_task(content: dict[str, Any], folder: Path = Path(), where: str = "tas
     """A Task from plain values. Raises TaskError that names the key, and the nearest known one."""
     _check_keys(where, content)
     kind = content.get("task", {}).get("kind")
-    if kind in KINDS_TO_COME:
-        raise TaskError(
-            f'{where}: kind "{kind}" is not supported by this version yet.', f"Supported: {', '.join(KINDS)}."
-        )
     methods = content.get("candidates", {}).get("methods")
     if isinstance(methods, list) and "distill" in methods:
         raise TaskError(f'{where}: [candidates] methods: "distill" is not supported by this version yet.',

@@ -77,23 +77,23 @@ def forget_peak_memory() -> bool:
 
 
 def _measure_here(folder: Path, texts: list[str]) -> dict[str, Any]:
-    from linnet.engines.classifiers import open_classifier
+    from linnet.engines.classifiers import open_reader
     from linnet.engines.planning.hardware import read_energy_uj
 
-    engine = open_classifier(folder)
+    read = open_reader(folder)
     singles = texts[:LATENCY_TEXTS]
     for text in singles[:5]:
-        engine.logits([text])
+        read([text])
     waits = []
     for text in singles:
         started = time.perf_counter()
-        engine.logits([text])
+        read([text])
         waits.append(1000 * (time.perf_counter() - started))
     rates = []
     energy_before, texts_done = read_energy_uj(), 0
     for _ in range(REPEATS):
         started = time.perf_counter()
-        engine.logits(texts)
+        read(texts)
         rates.append(len(texts) / (time.perf_counter() - started))
         texts_done += len(texts)
     energy_after = read_energy_uj()

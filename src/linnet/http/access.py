@@ -35,7 +35,7 @@ def right_for(method: str, path: str) -> str | None:
         return "manage"
     if path in _EMBED:
         return "embed"
-    if path == "/v1/classify":
+    if path in ("/v1/classify", "/v1/tag"):
         return "classify"
     return "generate" if method == "POST" and path != "/api/show" else ""
 

@@ -24,7 +24,7 @@ from linnet.http.generations import Generations
 from linnet.http.metrics import MEDIA_TYPE
 from linnet.http.task_models import find_writer
 from linnet.http.tracing import note_read
-from linnet.stages.serve import MAX_TEXTS, Classified, Specialists
+from linnet.stages.serve import MAX_TEXTS, Classified, Specialists, TaggedTexts, redacted
 from linnet.version import __version__
 
 router = APIRouter(route_class=CheckedRoute)
@@ -61,7 +61,10 @@ class Serving:
     def decoder(self, model: str) -> DecoderInfo:
         """The decoder that a request names. Raises Refused for a specialist, and for a name that is not there."""
         if self.is_specialist(model):
-            raise Refused(Problem(400, f"{model} is a specialist: it labels texts. Use /v1/classify.", param="model"))
+            with about("model"):
+                kind = self.specialists.find(model).kind
+            does = "tags spans" if kind == "tag" else "labels texts"
+            raise Refused(Problem(400, f"{model} is a specialist: it {does}. Use /v1/{kind}.", param="model"))
         with about("model"):
             return self.decoders.find(model)
 
@@ -70,6 +73,13 @@ class Serving:
         work = partial(self.specialists.classify, model, texts, truncate=truncate)
         with about(param):
             found = await self.admission.run(work)
+        note_read(found.specialist.full_name, sum(found.tokens))
+        return found
+
+    async def tag(self, model: str, texts: list[str]) -> TaggedTexts:
+        """Spans, worked out in a thread."""
+        with about("input"):
+            found = await self.admission.run(partial(self.specialists.tag, model, texts))
         note_read(found.specialist.full_name, sum(found.tokens))
         return found
 
@@ -121,6 +131,39 @@ class Classifications(BaseModel):
     created: int
     model: str
     data: list[Classification]
+    usage: ClassifyUsage
+
+
+class TagBody(Body):
+    """Texts to find spans in. With `redact` each answer holds its text with [LABEL] in place of the spans."""
+
+    model: str
+    input: Texts
+    redact: bool = False
+
+
+class TaggedSpan(BaseModel):
+    """A span: half-open, in characters (Unicode code points) of its text."""
+
+    label: str
+    start: int
+    end: int
+    text: str
+    probability: float
+
+
+class TaggedText(BaseModel):
+    index: int
+    spans: list[TaggedSpan]
+    redacted: str | None = None
+
+
+class Tags(BaseModel):
+    object: Literal["tagging"] = "tagging"
+    id: str
+    created: int
+    model: str
+    data: list[TaggedText]
     usage: ClassifyUsage
 
 
@@ -192,6 +235,27 @@ async def classify(body: ClassifyBody, request: Request) -> Classifications:
     tokens = sum(found.tokens)
     return Classifications(
         id=f"cls-{uuid.uuid4().hex}",
+        created=int(time.time()),
+        model=found.specialist.full_name,
+        data=data,
+        usage=ClassifyUsage(prompt_tokens=tokens, total_tokens=tokens),
+    )
+
+
+@router.post("/v1/tag", summary="Find spans in texts")
+async def tag(body: TagBody, request: Request) -> Tags:
+    found = await serving(request).tag(body.model, body.input)
+    data = [
+        TaggedText(
+            index=index,
+            spans=[TaggedSpan(**one._asdict()) for one in spans],
+            redacted=redacted(text, spans) if body.redact else None,
+        )
+        for index, (text, spans) in enumerate(zip(body.input, found.spans, strict=True))
+    ]
+    tokens = sum(found.tokens)
+    return Tags(
+        id=f"tag-{uuid.uuid4().hex}",
         created=int(time.time()),
         model=found.specialist.full_name,
         data=data,

@@ -106,5 +106,8 @@ def _check_stream(stream: bool | None, options: StreamOptions | None) -> None:
 
 def _refuse_specialist(shared: Serving, model: str) -> None:
     if shared.is_specialist(model):
-        message = f"{model} is a specialist: it labels texts and continues none. Use /v1/classify."
+        with about("model"):
+            kind = shared.specialists.find(model).kind
+        does = "tags spans" if kind == "tag" else "labels texts"
+        message = f"{model} is a specialist: it {does} and continues none. Use /v1/{kind}."
         raise Refused(Problem(400, message, param="model"))

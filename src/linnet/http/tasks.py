@@ -55,8 +55,9 @@ def _answer(body: TaskBody, request: Request, kind: Literal["extract", "generate
     found = find_writer(shared.specialists.store, body.model)
     if found is None:
         with about("model"):
-            shared.specialists.find(body.model)
-        raise Refused(Problem(400, f"{body.model} labels texts. Use /v1/classify.", param="model"))
+            labels = shared.specialists.find(body.model).kind
+        does = "tags spans" if labels == "tag" else "labels texts"
+        raise Refused(Problem(400, f"{body.model} {does}. Use /v1/{labels}.", param="model"))
     specialist, _ = found
     if (specialist.kind == "extract") != (kind == "extract"):
         other = "/v1/extract" if specialist.kind == "extract" else "/v1/generate"

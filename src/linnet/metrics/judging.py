@@ -17,7 +17,7 @@ from pydantic import Field
 from linnet.core.errors import DataError, InputError, did_you_mean
 from linnet.core.records import Interval, Record
 from linnet.metrics import extraction, text_overlap
-from linnet.metrics.bootstrap import PLAIN, Difference, Drawing, Statistic, bootstrap, of_sums, paired_bootstrap
+from linnet.metrics.bootstrap import PLAIN, Difference, Drawing, bootstrap, paired_bootstrap
 from linnet.metrics.extraction import read_answer
 from linnet.metrics.grading import Graded
 from linnet.metrics.numeric import VERSION as NUMERIC_VERSION
@@ -25,6 +25,8 @@ from linnet.metrics.numeric import gsm8k_match, numeric_match
 from linnet.metrics.power import detectable_mean, detectable_unpaired
 from linnet.metrics.scores import NO_PREDICTION, NO_REFERENCE, Score, Scores, collect, same_length, score_each
 from linnet.metrics.significance import share_interval
+from linnet.metrics.statistic import statistic_of
+from linnet.metrics.tagged import SPAN_METRICS, read_spans, span_sums
 
 Floats = NDArray[np.float64]
 Texts = Sequence[str | None]
@@ -100,6 +102,7 @@ NAMES = (
     *_TEXT,
     "field_f1",
     "schema_valid",
+    *SPAN_METRICS,
     "bleu",
     "chrf",
     *ROUGES,
@@ -141,6 +144,8 @@ def judge(metric: str, predictions: Texts, references: References, given: Given 
         return _of_scores(given.grades.scores).model_copy(update={"judge": given.grades.judge})
     if metric == "field_f1":
         return _fields(predictions, references)
+    if metric in SPAN_METRICS:
+        return _tagged(metric, predictions, references)
     if metric in LABEL_METRICS:
         return _labels(metric, predictions, references, given.labels)
     if metric == "schema_valid":
@@ -199,6 +204,31 @@ def _fields(predictions: Texts, references: References) -> Judgement:
     return Judgement(
         metric="field_f1", version=version, statistic="micro_f1", rows=rows, values=values, problems=problems
     )
+
+
+def _tagged(metric: str, predictions: Texts, references: References) -> Judgement:
+    """Spans against the true ones. An answer that is no list of spans counts as one without any, and says so."""
+    match, beta = SPAN_METRICS[metric]
+    rows: list[list[float]] = []
+    problems: dict[int, str] = {}
+    for place, (text, wanted) in enumerate(zip(predictions, references, strict=True)):
+        if not wanted:
+            rows.append([])
+            problems[place] = NO_REFERENCE
+            continue
+        try:
+            found = read_spans(text or "")
+        except DataError as error:
+            found, problems[place] = [], NO_PREDICTION if text is None else error.message
+        rows.append(span_sums(read_spans(wanted[0]), found, match))
+    values = [None if not row else _f_beta(row, beta) for row in rows]
+    statistic = f"micro_f{beta}"
+    return Judgement(metric=metric, version="1", statistic=statistic, rows=rows, values=values, problems=problems)
+
+
+def _f_beta(row: Sequence[float], beta: int) -> float:
+    under = row[1] + beta**2 * row[2]
+    return (1 + beta**2) * row[0] / under if under else 1.0
 
 
 def _record_f1(row: Sequence[float]) -> float:
@@ -271,47 +301,6 @@ def _bleu(predictions: Texts, references: References) -> Judgement:
     return Judgement(
         metric="bleu", version=whole.signature, statistic="bleu", rows=rows, values=kept, problems=whole.problems
     )
-
-
-def _macro_f1(rows: Floats) -> Statistic:
-    """Over the classes that are true or answered in a resample; no label at all is no class of its own."""
-    true, answered = rows[:, 0].astype(int), rows[:, 1].astype(int)
-    k = int(rows.max()) + 1
-    one_hot = np.vstack([np.eye(k), np.zeros(k)])  # the last row, -1, is no label
-    truth, answer = one_hot[true], one_hot[answered]
-    sums = np.stack([truth * (true == answered)[:, None], answer, truth], axis=1)
-
-    def f1(total: Floats) -> Floats:
-        hits, both = total[:, 0], total[:, 1] + total[:, 2]
-        each = np.divide(2 * hits, both, out=np.zeros_like(hits), where=both > 0)
-        return np.asarray(each.sum(1) / np.maximum((both > 0).sum(1), 1), dtype=np.float64)
-
-    return of_sums(sums, f1)
-
-
-def _ratio(total: Floats) -> Floats:
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return np.asarray(total[:, 0] / total[:, 1], dtype=np.float64)
-
-
-def _micro_f1(total: Floats) -> Floats:
-    under = total[:, 1] + total[:, 2]
-    return np.asarray(np.divide(2 * total[:, 0], under, out=np.ones_like(under), where=under > 0), dtype=np.float64)
-
-
-def statistic_of(name: str, rows: Sequence[Sequence[float]]) -> Statistic:
-    """The metric as a function of how often each of these examples is drawn. Raises InputError for an unknown name."""
-    table = np.array(rows, dtype=np.float64)
-    if name == "mean":
-        return of_sums(np.column_stack([table[:, 0], np.ones(len(table))]), _ratio)
-    if name == "macro_f1":
-        return _macro_f1(table)
-    functions = {"ratio": _ratio, "micro_f1": _micro_f1, "bleu": text_overlap.bleu_of_sums}
-    if name == "perplexity":
-        return of_sums(table, lambda total: np.exp(_ratio(total)))
-    if name not in functions:
-        raise InputError(f"{name!r} is no statistic of this version.", "Evaluate again.")
-    return of_sums(table, functions[name])
 
 
 def interval(found: Judgement, drawing: Drawing = PLAIN, places: Sequence[int] | None = None) -> Interval:

@@ -19,6 +19,7 @@ from linnet.core.store import Step, Store
 from linnet.core.task import Task, read_task
 from linnet.formats.resolve import resolve_model
 from linnet.pipeline import report
+from linnet.pipeline.build_tag import build_tagger
 from linnet.pipeline.build_text import Stopped, build_text
 from linnet.pipeline.candidates import Candidate, make_baselines, make_candidates, plan_trainings
 from linnet.pipeline.decoder_candidates import make_decoders
@@ -89,7 +90,10 @@ def build_until(
     check_reference(task.report)
     store = store or Store()
     if task.task.kind != "classify":
-        found = build_text(task, store, on_event, until)
+        if task.task.kind == "tag":
+            found = build_tagger(task, store, _bases(store, task, on_event), on_event, until)
+        else:
+            found = build_text(task, store, on_event, until)
         if isinstance(found, Stopped):
             return found
         return BuildResult(found.specialist, found.folder, found.choice, found.reused, time.monotonic() - started)

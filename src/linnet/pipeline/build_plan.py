@@ -12,7 +12,7 @@ from pydantic import Field
 from linnet.core.events import OnEvent, silent
 from linnet.core.records import Model, Record
 from linnet.core.store import Store
-from linnet.core.task import Task, read_task
+from linnet.core.task import ENCODED, Task, read_task
 from linnet.engines.llama.fit import fit
 from linnet.formats.model_report import HyperParameters
 from linnet.formats.resolve import resolve_model
@@ -61,8 +61,8 @@ def plan_build(task: Task | str | Path, store: Store | None = None, on_event: On
     """The plan of a build. Raises what reading the task, its data and its bases raises: a build would too."""
     task = task if isinstance(task, Task) else read_task(Path(task))
     store = store or Store()
-    if task.task.kind == "classify":
-        return _classifier(task, store, on_event)
+    if task.task.kind in ENCODED:
+        return _encoder(task, store, on_event)
     prepared = prepare_texts(store, task, on_event)
     counts = dict(prepared.result["counts"])
     tokens = sum(len(one.references[0].encode()) for s in ("validation", "test") for one in read_split(prepared, s))
@@ -119,11 +119,11 @@ def _at_the_end(task: Task, planned: Planned, tokens: float) -> list[PlannedStag
     return [*stages, PlannedStage(stage="pack", what="the chosen one", seconds=2, disk_bytes=min(packed))]
 
 
-def _classifier(task: Task, store: Store, on_event: OnEvent) -> BuildPlan:
+def _encoder(task: Task, store: Store, on_event: OnEvent) -> BuildPlan:
     """Arithmetic alone: six operations a weight and token for a step of training, two for an answer."""
     from linnet.training.forecast import matrix_speed
 
-    prepared = prepare(store, task, on_event)
+    prepared = (prepare_texts if task.task.kind == "tag" else prepare)(store, task, on_event)
     counts = {name: int(prepared.result["counts"][name]) for name in ("train", "validation", "test")}
     speed, size = matrix_speed(), _size(prepared.folder)
     tokens = size / BYTES_PER_TOKEN
@@ -141,7 +141,7 @@ def _classifier(task: Task, store: Store, on_event: OnEvent) -> BuildPlan:
             stages += [told, PlannedStage(stage="evaluate", what=told.what, seconds=judged, disk_bytes=0)]
     names = [f"{one.label}-{kind}" for one in trainings for kind in encoder_types(task)]
     return BuildPlan(
-        task=task.task.name, kind="classify", counts=counts, stages=stages, candidates=names, excluded=excluded
+        task=task.task.name, kind=task.task.kind, counts=counts, stages=stages, candidates=names, excluded=excluded
     )
 
 

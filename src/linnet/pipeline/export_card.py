@@ -27,8 +27,10 @@ _TYPES = {
     "macro_f1": "f1", "micro_f1": "f1", "weighted_f1": "f1", "token_f1": "f1", "rouge1": "rouge", "rouge2": "rouge",
     "rougeL": "rouge", "rougeLsum": "rouge", "pass_at_k": "code_eval",
 }  # fmt: skip
+PIPELINES = {"classify": "text-classification", "tag": "token-classification"}  # the Hub's words for kinds
 _SENTENCES = {
     "classify": "Gives a text one of its labels.",
+    "tag": "Finds the spans of its labels in a text.",
     "extract": "Writes a text's facts as a JSON record, held to a schema.",
     "generate": "Writes a text from a text.",
     "chat": "Answers in a chat.",
@@ -120,7 +122,7 @@ def plain_card(model: Model, files: Mapping[str, FileEntry], use: Sequence[str],
 
 def _front(specialist: Specialist, results: Sequence[Result], licence: Licence, identity: str, told: Told) -> list[str]:
     """The metadata; every value is JSON, which YAML reads, so that nothing in a name can break out."""
-    task = "text-classification" if specialist.kind == "classify" else "text-generation"
+    task = PIPELINES.get(specialist.kind, "text-generation")
     metrics = [
         {
             "type": _TYPES.get(one.metric, one.metric),
@@ -322,7 +324,7 @@ def _making(specialist: Specialist, report: Mapping[str, Any]) -> list[str]:
 
 def _limits(specialist: Specialist, report: Mapping[str, Any]) -> list[str]:
     rows = ["It is good at what its examples show, in their language and style."]
-    if specialist.kind == "classify":
+    if specialist.kind in PIPELINES:
         rows.append("It knows only the labels above.")
     if specialist.asked is not None and specialist.asked.answer_schema:
         rows.append("A schema makes answers well formed, not true.")

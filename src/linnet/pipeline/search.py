@@ -134,7 +134,7 @@ def value_of(one: Judgement) -> float:
     """The metric over all questions that count; 0 when none does."""
     import numpy as np
 
-    from linnet.metrics.judging import statistic_of
+    from linnet.metrics.statistic import statistic_of
 
     rows = [one.rows[place] for place in one.counted]
     return float(statistic_of(one.statistic, rows)(np.ones((1, len(rows))))[0]) if rows else 0.0

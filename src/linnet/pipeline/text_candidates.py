@@ -18,7 +18,7 @@ from linnet.core.events import Event, OnEvent, silent
 from linnet.core.records import FileEntry, Footprint, Interval, Model, TaskEvaluation
 from linnet.core.runs import find_run
 from linnet.core.store import Step, Store
-from linnet.core.task import Task
+from linnet.core.task import METRICS, Task
 from linnet.engines.planning.hardware import machine
 from linnet.engines.requests.asking import Decoding, Prediction, Prompting, Source, enforceable
 from linnet.engines.scoring.measure_decoder import measure_decoder
@@ -101,7 +101,8 @@ class Work:
     def metrics(self) -> tuple[str, ...]:
         """The one that decides, then those that are told beside it."""
         first = self.task.quality.metric
-        also = ("exact_match", *EXTRACT_ALSO) if self.task.task.answer_schema else ()
+        also: tuple[str, ...] = ("exact_match", *EXTRACT_ALSO) if self.task.task.answer_schema else ()
+        also = METRICS["tag"] if self.task.task.kind == "tag" else also
         return tuple(dict.fromkeys((first, *also)))
 
     def questions(self, split: str) -> list[Question]:

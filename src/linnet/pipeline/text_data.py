@@ -18,6 +18,7 @@ from linnet.core.task import Task
 from linnet.engines.requests.asking import enforceable
 from linnet.metrics.extraction import read_answer, schema_checker
 from linnet.pipeline.evaluate import read_schema
+from linnet.pipeline.tag_data import check_labels, label_counts, label_notes, read_tag_questions
 from linnet.text.conversations import named
 from linnet.text.misplaced import HINT, answer_shift, shift_text
 from linnet.text.normalize import normalize
@@ -38,23 +39,27 @@ def task_schema(task: Task) -> Any:
 def prepare_texts(store: Store, task: Task, on_event: OnEvent = silent) -> Step:
     """Read, check and split what `[data]` names; reused while files and task stay the same.
 
-    The result holds counts and warnings. Raises NotFound, or DataError for an answer that breaks the schema, rows of
-    the test in the training file (unless leakage = "drop"), and too few rows.
+    The result holds counts and warnings, and the labels of a task that tags. Raises NotFound, or DataError for an
+    answer that breaks the schema, rows of the test in the training file (unless leakage = "drop"), and too few rows.
     """
     data, part, schema = task.data, task.task, task_schema(task)
     asking = Asking(input=part.input, output=part.output, group=data.group or "")
     paths = {"train": task.data_path(data.train)} | ({"test": task.data_path(data.test)} if data.test else {})
-    inputs = {
+    inputs: dict[str, Any] = {
         "files": {role: sha256_file(path) for role, path in paths.items()},
         "task": [part.kind, part.input, part.output, part.instruction, schema],
         "data": [data.group, data.leakage, data.seed, data.doubtful],
         "code": code_version("pipeline"),
     }
+    if part.labels:
+        inputs["labels"] = sorted(part.labels)
 
     def work(folder: Path) -> dict[str, Any]:
         notes = _schema_notes(schema)
-        rows = {role: read_questions(path, asking) for role, path in paths.items()}
+        rows = {}
         for role, path in paths.items():
+            rows[role], mended = _read(path, part.kind, asking)
+            notes += mended
             _check(rows[role], schema, path.name)
             if step := answer_shift([one.asked for one in rows[role]], [one.references[0] for one in rows[role]]):
                 doubt = shift_text(path.name, step, "answer")
@@ -62,6 +67,11 @@ def prepare_texts(store: Store, task: Task, on_event: OnEvent = silent) -> Step:
                     raise DataError(doubt, HINT)
                 notes.append(doubt)
         report, splits = _split(rows["train"], rows.get("test"), data.leakage, data.seed)
+        if part.kind == "tag":
+            names = {split: paths.get(split, paths["train"]).name for split in SPLITS}
+            report["labels"] = check_labels(splits, part, names)
+            report["spans"] = {split: label_counts(splits[split]) for split in SPLITS}
+            notes += label_notes(splits)
         report["warnings"] += notes
         for name, chosen in splits.items():
             told = [one.model_copy(update={"turns": tuple(turns_of(one, part.instruction))}) for one in chosen]
@@ -71,9 +81,15 @@ def prepare_texts(store: Store, task: Task, on_event: OnEvent = silent) -> Step:
         write_json(folder / "report.json", report)
         for warning in report["warnings"]:
             on_event(Event("warning", "prepare", warning))
-        return {"counts": report["counts"], "warnings": report["warnings"]}
+        return {key: report[key] for key in ("counts", "warnings", "labels") if key in report}
 
     return store.step("prepare", inputs, work, on_event, label=f"prepare {data.train}")
+
+
+def _read(path: Path, kind: str, asking: Asking) -> tuple[list[Question], list[str]]:
+    if kind == "tag":
+        return read_tag_questions(path, asking.input, asking.output, asking.group)
+    return read_questions(path, asking), []
 
 
 def _schema_notes(schema: Any) -> list[str]:

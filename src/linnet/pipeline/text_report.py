@@ -17,6 +17,8 @@ from linnet.metrics.bootstrap import Drawing
 from linnet.metrics.judging import difference
 from linnet.pipeline import report_cost
 from linnet.pipeline.evaluate import Evaluated, Wish
+from linnet.pipeline.export_card import PIPELINES
+from linnet.pipeline.tag_evaluate import label_scores
 from linnet.pipeline.text_candidates import Made, Work
 from linnet.pipeline.text_page import render
 from linnet.pipeline.text_reference import Reference, ask_reference
@@ -102,6 +104,7 @@ def collect(parts: Parts, draft: Specialist, full_name: str, seconds: float) -> 
         "search": parts.search or None,
         "worst": _worst(parts),
         "cost_per_1000": _cost(winner),
+        "labels": _labels(parts),
         "training": _training(parts),
         "gates": list({gate["name"]: gate for one in parts.candidates for gate in one.gates}.values()),
         "data": read_json(work.prepared.folder / "report.json"),
@@ -131,6 +134,13 @@ def _row(parts: Parts, one: Made) -> dict[str, Any]:
         "status": status,
         "why": why,
     }
+
+
+def _labels(parts: Parts) -> list[dict[str, Any]]:
+    """Of a task that tags: the chosen one's scores on the test, label by label."""
+    if parts.work.task.task.kind != "tag":
+        return []
+    return [one.to_json() for one in label_scores(parts.work.questions("test"), parts.winner.answers["test"])]
 
 
 def _fits(parts: Parts, one: Made) -> bool:
@@ -181,7 +191,7 @@ def _worst(parts: Parts) -> list[dict[str, Any]]:
     """The test examples that the chosen one answers worst, with a baseline's and the reference's answers beside it."""
     found, questions = judgement(parts.winner.evaluated["test"].step), parts.work.questions("test")
     said = parts.winner.answers.get("test", [])
-    models = [one for one in parts.baselines if one.source is not None]
+    models = [one for one in parts.baselines if one.answers.get("test")]
     base = parts.best_baseline if parts.best_baseline in models else next(iter(models), None)
     other = base.answers.get("test", []) if base else []
     reference = parts.reference.answers if parts.reference else ()
@@ -234,7 +244,10 @@ def _training(parts: Parts) -> list[dict[str, Any]]:
 
 def card(parts: Parts, draft: Specialist, full_name: str) -> str:
     """The model card in Hugging Face's form: licence, base and evaluation results as metadata (its `model-index`)."""
-    test = parts.winner.evaluated["test"].evaluation
+    test, pipeline = parts.winner.evaluated["test"].evaluation, PIPELINES.get(draft.kind, "text-generation")
+    does, limit = "Writes answers", "A schema makes answers well formed, not true."
+    if draft.kind == "tag":
+        does, limit = "Finds spans", "It knows only its labels."
     results = [
         {"type": name, "name": name, "value": round(found.value, 4)} for name, found in sorted(test.metrics.items())
     ]
@@ -242,7 +255,7 @@ def card(parts: Parts, draft: Specialist, full_name: str) -> str:
     index = [
         {
             "name": full_name,
-            "results": [{"task": {"type": "text-generation"}, "dataset": dataset, "metrics": results}],
+            "results": [{"task": {"type": pipeline}, "dataset": dataset, "metrics": results}],
         }
     ]
     base = draft.lineage["base"]
@@ -250,7 +263,7 @@ def card(parts: Parts, draft: Specialist, full_name: str) -> str:
     head = {
         "license": base["licence"].lower() if base["licence"] not in ("", "unknown") else "other",
         "base_model": base["name"],
-        "pipeline_tag": "text-generation",
+        "pipeline_tag": pipeline,
         "model-index": index,
     }
     rows = [
@@ -260,7 +273,7 @@ def card(parts: Parts, draft: Specialist, full_name: str) -> str:
         "",
         f"# {full_name}",
         "",
-        f"Writes answers for the task `{draft.name}` (kind {draft.kind}), made with Linnet.",
+        f"{does} for the task `{draft.name}` (kind {draft.kind}), made with Linnet.",
         "",
         "| metric | value | 95 % interval |",
         "|---|---|---|",
@@ -273,7 +286,7 @@ def card(parts: Parts, draft: Specialist, full_name: str) -> str:
         "## Limits",
         "",
         "It is good at what its examples show, in their language and style; the report beside this card shows where it "
-        "errs. A schema makes answers well formed, not true.",
+        f"errs. {limit}",
         "",
     ]
     return "\n".join(rows)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from linnet.core.errors import GateFailed, require
 from linnet.core.events import Event, OnEvent, silent
-from linnet.core.files import check_space, read_json, write_json
+from linnet.core.files import canonical, check_space, read_json, sha256_bytes, write_json
 from linnet.core.records import Model
 from linnet.core.store import Step, Store
 from linnet.engines.onnx_runtime.onnx import ENGINE, MODEL, TOKENIZER, OnnxClassifier
@@ -51,6 +52,72 @@ def quantize(
     return store.step("quantize", inputs, work, on_event, label=name)
 
 
+def quantize_tagger(
+    store: Store, base: Model, tuned: Step, texts: list[str], types: list[str], on_event: OnEvent = silent
+) -> Step:
+    """As `quantize`, for a tagger; `texts` are those of the validation."""
+    from linnet.engines.planning.hardware import has_int8_dot_product
+
+    texts = texts[:GATE_TEXTS]
+    inputs = {
+        "kind": "tag",
+        "model": tuned.sha256("model/model.safetensors"),
+        "settings": tuned.sha256("model/tagger.json"),
+        "texts": sha256_bytes(canonical(texts)),
+        "types": sorted(types),
+        "int8_dot_product": has_int8_dot_product(),
+    }
+    name = f"{tuned.result['method']} on {base.name}"
+
+    def work(folder: Path) -> dict[str, Any]:
+        require("onnx", "train")
+        check_space(folder, 3 * base.files["model.safetensors"].size_bytes, f"Converting {name}")
+        gates = [_export_tagger(tuned.folder / "model", folder / "fp32", name, texts)]
+        if "int8" in types:
+            on_event(Event("progress", "quantize", f"{name}: int8"))
+            gates.append(_tagger_to_int8(folder / "fp32", folder / "int8", name, texts))
+        return {"gates": gates}
+
+    return store.step("quantize", inputs, work, on_event, label=name)
+
+
+def _export_tagger(model: Path, folder: Path, name: str, texts: list[str]) -> dict[str, Any]:
+    from linnet.engines.onnx_runtime.onnx_tagger import OnnxTagger
+    from linnet.engines.pytorch import torch_tagger
+    from linnet.training.tag import word_logits
+
+    tagger, facts = torch_tagger.load(model, for_export=True), read_json(model / torch_tagger.TAGGER)
+    config = read_json(model / "config.json")
+    torch_tagger.export_tagger(tagger, _engine_folder(model, folder))
+    write_json(folder / ENGINE, {**facts, "pad_id": config.get("pad_token_id") or 0})
+    exported = OnnxTagger(folder)
+    readings = exported.read(texts)
+    return _same_logits(name, exported.word_logits(readings), word_logits(tagger, readings))
+
+
+def _tagger_to_int8(source: Path, folder: Path, name: str, texts: list[str]) -> dict[str, Any]:
+    import numpy as np
+
+    from linnet.engines.base import softmax
+    from linnet.engines.onnx_runtime.onnx_tagger import OnnxTagger
+    from linnet.engines.onnx_runtime.onnx_tools import quantize_int8
+    from linnet.metrics.classification import kl_divergence
+
+    quantize_int8(source / MODEL, _engine_folder(source, folder))
+    shutil.copyfile(source / ENGINE, folder / ENGINE)
+    taggers = [OnnxTagger(one) for one in (source, folder)]
+    before, after = (np.concatenate(one.word_logits(one.read(texts))) for one in taggers)
+    agreement = float((before.argmax(1) == after.argmax(1)).mean())
+    divergence = kl_divergence(softmax(before), softmax(after))
+    return {
+        "name": f"{name}: onnx fp32 = int8",
+        "quantization": "int8",
+        "bound": f"same tag for >= {INT8_AGREEMENT:.0%} of words",
+        "measured": f"{agreement:.1%} same, mean KL divergence {divergence:.4f}",
+        "passed": agreement >= INT8_AGREEMENT,
+    }
+
+
 def _engine_folder(model: Path, folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(model / TOKENIZER, folder / TOKENIZER)
@@ -58,8 +125,6 @@ def _engine_folder(model: Path, folder: Path) -> Path:
 
 
 def _export(model: Path, folder: Path, name: str, texts: list[str]) -> dict[str, Any]:
-    import numpy as np
-
     from linnet.core.records import Example
     from linnet.engines.pytorch import torch_encoder
     from linnet.training.classify import all_logits, encode
@@ -71,7 +136,15 @@ def _export(model: Path, folder: Path, name: str, texts: list[str]) -> dict[str,
     write_json(folder / ENGINE, {"max_tokens": facts["max_tokens"], "pad_id": config.get("pad_token_id") or 0})
     examples = [Example(text=text, label="", row=0) for text in texts]
     reference = all_logits(classifier, encode(examples, [""], model / TOKENIZER, facts["max_tokens"]))
-    difference = float(np.abs(OnnxClassifier(folder).logits(texts) - reference).max())
+    return _same_logits(name, [OnnxClassifier(folder).logits(texts)], [reference])
+
+
+def _same_logits(name: str, ours: Sequence[Any], theirs: Sequence[Any]) -> dict[str, Any]:
+    """The gate between torch and ONNX in fp32. Raises GateFailed."""
+    import numpy as np
+
+    pairs = zip(ours, theirs, strict=True)
+    difference = max((float(np.abs(one - other).max()) for one, other in pairs if one.size), default=0.0)
     if not difference <= EXPORT_BOUND:
         raise GateFailed(
             f"{name}: the ONNX export differs from torch by {difference:.2g} in a logit; at most {EXPORT_BOUND:g}.",

@@ -11,6 +11,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
+from typing import Any
 
 import numpy as np
 
@@ -21,6 +22,8 @@ from linnet.core.store import Store, verify_files
 from linnet.engines.base import Answer, Array, Classifier, answers
 from linnet.engines.classifiers import open_classifier
 from linnet.engines.onnx_runtime.onnx import ENGINE_FOLDER
+from linnet.engines.onnx_runtime.onnx_tagger import OnnxTagger
+from linnet.engines.tags import Entity, entities
 
 MAX_TEXTS = 2048
 MAX_CHARACTERS = 100_000
@@ -53,9 +56,18 @@ class Classified:
 
 
 @dataclass(frozen=True, slots=True)
+class TaggedTexts:
+    """The spans of each text, in the order of the texts, and how many tokens each had."""
+
+    specialist: Specialist
+    spans: list[list[Entity]]
+    tokens: list[int]
+
+
+@dataclass(frozen=True, slots=True)
 class _Entry:
     specialist: Specialist
-    engine: Future[Classifier]
+    engine: Future[Any]
 
 
 class Specialists:
@@ -94,12 +106,9 @@ class Specialists:
         for a bundle whose bytes changed, EngineError when the model fails.
         """
         specialist, folder = self.store.find(model)
-        if specialist.asked is not None:
-            raise InputError(
-                f"{specialist.full_name} writes texts: it has no labels.", "Use /v1/extract or /v1/generate."
-            )
+        _check_kind(specialist, "classify")
         check_texts(texts)
-        engine = self._engine(specialist, folder)
+        engine: Classifier = self._engine(specialist, folder)
         counts = engine.token_counts(texts)
         truncated = [index for index, count in enumerate(counts) if count > engine.max_tokens]
         if truncated and not truncate:
@@ -109,7 +118,21 @@ class Specialists:
         tokens = [min(count, engine.max_tokens) for count in counts]
         return Classified(specialist, answers(logits, specialist.decision), tokens, truncated)
 
-    def _engine(self, specialist: Specialist, folder: Path) -> Classifier:
+    def tag(self, model: str, texts: Sequence[str]) -> TaggedTexts:
+        """The spans of every text, whatever its length. Raises as `classify`."""
+        specialist, folder = self.store.find(model)
+        _check_kind(specialist, "tag")
+        check_texts(texts)
+        tagger: OnnxTagger = self._engine(specialist, folder)
+        readings = tagger.read(texts)
+        logits = tagger.word_logits(readings)
+        if any(not np.isfinite(one).all() for one in logits):
+            raise EngineError(f"The model of {specialist.full_name} gave a score that is not a finite number.")
+        labels = specialist.decision.labels
+        spans = [entities(reading, one, labels) for reading, one in zip(readings, logits, strict=True)]
+        return TaggedTexts(specialist, spans, [reading.tokens for reading in readings])
+
+    def _engine(self, specialist: Specialist, folder: Path) -> Any:
         """The loaded engine. The first caller loads it while others with the same wish wait for that one load.
 
         An entry that is pushed out is only forgotten: requests that still run on it keep it alive until they end.
@@ -138,7 +161,24 @@ class Specialists:
             entry.engine.set_exception(error)
 
 
-def load(specialist: Specialist, folder: Path) -> Classifier:
+def redacted(text: str, spans: Sequence[Entity]) -> str:
+    """The text with [LABEL] in place of each span."""
+    parts, at = [], 0
+    for one in spans:
+        parts += [text[at : one.start], f"[{one.label}]"]
+        at = one.end
+    return "".join([*parts, text[at:]])
+
+
+def _check_kind(specialist: Specialist, kind: str) -> None:
+    if specialist.kind == kind:
+        return
+    does = {"classify": "labels texts", "tag": "tags spans"}.get(specialist.kind, "writes texts")
+    route = f"/v1/{specialist.kind}" if specialist.kind in ("classify", "tag", "extract") else "/v1/generate"
+    raise InputError(f"{specialist.full_name} is of kind {specialist.kind}: it {does}.", f"Use {route}.")
+
+
+def load(specialist: Specialist, folder: Path) -> Classifier | OnnxTagger:
     """The engine of a bundle, after every one of its files has proved to be the one that was recorded.
 
     Raises CorruptFile for a missing, changed or unrecorded file, EngineError when it cannot be loaded.
@@ -150,6 +190,11 @@ def load(specialist: Specialist, folder: Path) -> Classifier:
         raise CorruptFile(f"{engine} is missing.", "Build the specialist again.")
     if strange := sorted(there - set(specialist.files)):
         raise CorruptFile(f"{folder / strange[0]} is not in the record of {specialist.full_name}.", "Remove it.")
+    if specialist.kind == "tag":
+        tagger = OnnxTagger(engine)
+        if tagger.labels != specialist.decision.labels:
+            raise CorruptFile(f"{specialist.full_name} names other labels than its model.", "Build it again.")
+        return tagger
     return open_classifier(engine)
 
 

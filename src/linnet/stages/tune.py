@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +23,7 @@ from linnet.training.recipe import Recipe
 if TYPE_CHECKING:
     from linnet.training.decoder_data import DecoderData
 
+Spans = Sequence[tuple[str, int, int]]
 TRAIN, VALIDATION, REPORT, TEMPLATE = "train.jsonl", "validation.jsonl", "data_report.json", "template.jinja"
 MERGE_BOUND = 1e-3  # largest difference of any logit between adapter and merged model
 
@@ -65,7 +66,56 @@ def tune(
         torch_encoder.save(trained.classifier, base, folder / "model")
         return {**trained.facts, "method": recipe.method, "base": base.name, "recipe": recipe.to_json()}
 
-    step = store.step("tune", inputs, work, on_event, label=name)
+    return _without_checkpoints(store.step("tune", inputs, work, on_event, label=name))
+
+
+@dataclass(frozen=True, slots=True)
+class TagJob:
+    """What a tagger is tuned on: (row, text, spans as (label, start, end)) for training and validation, and labels."""
+
+    train: Sequence[tuple[int, str, Spans]]
+    validation: Sequence[tuple[int, str, Spans]]
+    labels: list[str]
+
+
+def tune_tagger(store: Store, base: Model, job: TagJob, recipe: Recipe, on_event: OnEvent = silent) -> Step:
+    """Train a head on every token by the recipe; otherwise as `tune`."""
+    rows = [sha256_bytes(canonical(list(part))) for part in (job.train, job.validation)]
+    inputs = {
+        "kind": "tag",
+        "base": {name: entry.sha256 for name, entry in base.files.items()},
+        "base_name": base.name,
+        "train": rows[0],
+        "validation": rows[1],
+        "labels": job.labels,
+        "recipe": recipe.to_json(),
+    }
+    name = f"{recipe.method} on {base.name}"
+
+    def work(folder: Path) -> dict[str, Any]:
+        require("torch", "train")
+        from linnet.engines.pytorch import torch_tagger
+        from linnet.training.tag import encode_tagged, train_tagger
+
+        check_space(folder, 6 * base.files["model.safetensors"].size_bytes, f"Training {name}")
+        tokenizer = Path(base.path) / "tokenizer.json"
+        learned, held = (
+            encode_tagged(part, job.labels, tokenizer, recipe.max_tokens) for part in (job.train, job.validation)
+        )
+        on_event(Event("note", "tune", f"{recipe.method}: {recipe.reasons(len(job.train))}"))
+        digest = recipe.digest(*rows, str(inputs["base"]), str(job.labels))
+        trained = train_tagger(
+            base, job.labels, learned, held, recipe, folder=folder, digest=digest, on_event=on_event
+        )  # fmt: skip
+        _merge_gate(name, trained.facts.get("merge_difference", 0.0))
+        torch_tagger.save(trained.tagger, base, folder / "model", job.labels)
+        return {**trained.facts, "method": recipe.method, "base": base.name, "recipe": recipe.to_json()}
+
+    return _without_checkpoints(store.step("tune", inputs, work, on_event, label=name))
+
+
+def _without_checkpoints(step: Step) -> Step:
+    """The finished training of an encoder, less what it would have gone on from."""
     if not step.reused:
         from linnet.training import checkpoints
         from linnet.training.classify import CHECKPOINTS

@@ -104,10 +104,10 @@ def class_centres(classifier: TextClassifier, encoded: Encoded, label_count: int
     return torch.zeros(label_count, vectors.shape[1]).index_add_(0, encoded.labels, vectors)
 
 
-def _layer_groups(classifier: TextClassifier, recipe: Recipe) -> list[Group]:
-    """The head at its own rate; each layer at a rate that falls from the top layer down."""
-    named = [(n, p) for n, p in classifier.backbone.named_parameters() if p.requires_grad]
-    depth = int(getattr(classifier.backbone.config, "num_hidden_layers", 1))
+def layer_groups(model: Any, recipe: Recipe) -> list[Group]:
+    """Of `backbone` and `head`: the head at its own rate, each layer at one that falls from the top down."""
+    named = [(n, p) for n, p in model.backbone.named_parameters() if p.requires_grad]
+    depth = int(getattr(model.backbone.config, "num_hidden_layers", 1))
     by_level: dict[int, list[Tensor]] = {}
     for name, parameter in named:
         numbers = [int(part) for part in name.split(".") if part.isdigit()]
@@ -116,7 +116,7 @@ def _layer_groups(classifier: TextClassifier, recipe: Recipe) -> list[Group]:
         Group(tensors, recipe.learning_rate * recipe.layer_decay ** (depth - 1 - level), recipe.weight_decay)
         for level, tensors in sorted(by_level.items())
     ]
-    return [*groups, Group(list(classifier.head.parameters()), recipe.head_learning_rate, 0.0)]
+    return [*groups, Group(list(model.head.parameters()), recipe.head_learning_rate, 0.0)]
 
 
 def _make_job(classifier: TextClassifier, train: Encoded, validation: Encoded, recipe: Recipe, digest: str) -> Job:
@@ -134,7 +134,7 @@ def _make_job(classifier: TextClassifier, train: Encoded, validation: Encoded, r
         return {"loss": float(loss), "metric": float(found)}
 
     return Job(
-        groups=_layer_groups(classifier, recipe),
+        groups=layer_groups(classifier, recipe),
         epoch_batches=lambda epoch: epoch_batches(train.lengths, recipe.batch_size, recipe.seed, epoch),
         loss_of=loss_of,
         score=score,
@@ -143,20 +143,20 @@ def _make_job(classifier: TextClassifier, train: Encoded, validation: Encoded, r
     )
 
 
-def _check_tokens(base: Model, train: Encoded, size: int) -> None:
+def check_tokens(base: Model, rows: Sequence[Sequence[int]], size: int) -> None:
     """Raise GateFailed for tokens that the base does not have, or when most of the text is unknown to it."""
     from tokenizers import Tokenizer
 
     hint = "Nothing was trained. Take tokenizer.json from where the weights came from, or a base for this language."
-    if (largest := max(map(max, train.ids))) >= size:
+    if (largest := max(map(max, rows))) >= size:
         raise GateFailed(
             f"{base.name}: the culprit is the tokenizer: it gives the token {largest}, the model has {size}.", hint
         )
     tokenizer: Any = Tokenizer.from_file(str(Path(base.path) / "tokenizer.json"))
     unknown = tokenizer.token_to_id(getattr(tokenizer.model, "unk_token", None) or "")
     around = tokenizer.num_special_tokens_to_add(is_pair=False)
-    count = sum(len(ids) - around for ids in train.ids)
-    share = sum(ids.count(unknown) for ids in train.ids) / max(1, count)
+    count = sum(len(ids) - around for ids in rows)
+    share = sum(ids.count(unknown) for ids in rows) / max(1, count)
     if unknown is not None and share > MOST_UNKNOWN:
         raise GateFailed(
             f"{base.name}: the culprit is the tokenizer: {share:.0%} of the tokens of the training texts are unknown "
@@ -187,7 +187,7 @@ def train_classifier(
     torch.set_num_threads(threads())
     torch.manual_seed(recipe.seed)
     classifier = from_base(base, len(labels), recipe.seed)
-    _check_tokens(base, train, int(classifier.backbone.get_input_embeddings().num_embeddings))
+    check_tokens(base, train.ids, int(classifier.backbone.get_input_embeddings().num_embeddings))
     classifier.start_head_at(class_centres(classifier.eval(), train, len(labels)))
     if recipe.method == "lora":
         classifier.backbone = lora.add(classifier.backbone, recipe)

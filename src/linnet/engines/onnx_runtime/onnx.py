@@ -45,12 +45,11 @@ class OnnxClassifier:
         self._lock = threading.Lock()
         try:
             self._tokenizer: Any = Tokenizer.from_file(str(folder / TOKENIZER))
-            self._session: Any = _session(self._model, self._threads)
+            self._session: Any = open_session(self._model, self._threads)
         except Exception as error:  # both libraries raise bare Exception subclasses of their own
             raise EngineError(f"{folder} could not be loaded: {error}.", "Build the specialist again.") from error
         self._tokenizer.no_padding()
         self._tokenizer.no_truncation()
-        self._names = {node.name for node in self._session.get_inputs()}
 
     def _encode(self, texts: Sequence[str]) -> list[list[int]]:
         return [encoding.ids for encoding in self._tokenizer.encode_batch_fast(list(texts))]
@@ -82,23 +81,12 @@ class OnnxClassifier:
         """A session that keeps to the core it is called from, and one thread for each core. Made when first needed."""
         with self._lock:
             if self._spread is None:
-                self._spread = _session(self._model, 1), ThreadPoolExecutor(self._threads)
+                self._spread = open_session(self._model, 1), ThreadPoolExecutor(self._threads)
             spread: tuple[Any, ThreadPoolExecutor] = self._spread
             return spread
 
     def _run(self, session: Any, rows: list[list[int]]) -> Array:
-        width = max(len(ids) for ids in rows)
-        ids = np.full((len(rows), width), self._pad_id, dtype=np.int64)
-        mask = np.zeros((len(rows), width), dtype=np.int64)
-        for index, row in enumerate(rows):
-            ids[index, : len(row)] = row
-            mask[index, : len(row)] = 1
-        feed = {"input_ids": ids, "attention_mask": mask}
-        try:
-            result: Array = session.run(None, {k: v for k, v in feed.items() if k in self._names})[0]
-        except Exception as error:
-            raise EngineError(f"The model failed on a batch of {len(rows)} texts: {error}.") from error
-        return result
+        return run_padded(session, rows, self._pad_id)
 
     def close(self) -> None:
         self._session = None
@@ -107,7 +95,7 @@ class OnnxClassifier:
             self._spread = None
 
 
-def _session(model: str, thread_count: int) -> Any:
+def open_session(model: str, thread_count: int) -> Any:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -118,6 +106,23 @@ def _session(model: str, thread_count: int) -> Any:
     # thread does. They sleep soon after, so that an idle server takes no processor time.
     options.add_session_config_entry("session.intra_op.allow_spinning", "1")
     return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+
+
+def run_padded(session: Any, rows: list[list[int]], pad_id: int) -> Array:
+    """The first result for rows of token ids, padded to the longest. Raises EngineError when the run fails."""
+    width = max(len(ids) for ids in rows)
+    ids = np.full((len(rows), width), pad_id, dtype=np.int64)
+    mask = np.zeros((len(rows), width), dtype=np.int64)
+    for index, row in enumerate(rows):
+        ids[index, : len(row)] = row
+        mask[index, : len(row)] = 1
+    names = {node.name for node in session.get_inputs()}
+    feed = {name: value for name, value in (("input_ids", ids), ("attention_mask", mask)) if name in names}
+    try:
+        result: Array = session.run(None, feed)[0]
+    except Exception as error:
+        raise EngineError(f"The model failed on a batch of {len(rows)} texts: {error}.") from error
+    return result
 
 
 def like_length_batches(lengths: Sequence[int], tokens_per_batch: int) -> list[range]:

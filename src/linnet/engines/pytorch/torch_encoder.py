@@ -58,7 +58,7 @@ class TextClassifier(nn.Module):
         self.head.bias.zero_()
 
 
-def _quiet_backbone(folder: Path, **options: Any) -> nn.Module:
+def quiet_backbone(folder: Path, **options: Any) -> nn.Module:
     """A transformers encoder from files alone: no network, no code of the model's own, no dropout."""
     from transformers import AutoConfig, AutoModel
     from transformers.utils import logging as transformers_logging
@@ -80,27 +80,36 @@ def _quiet_backbone(folder: Path, **options: Any) -> nn.Module:
 def from_base(model: Model, label_count: int, seed: int) -> TextClassifier:
     """A base encoder with a fresh head. Raises EngineError when its files cannot be loaded."""
     torch.manual_seed(seed)
+    return TextClassifier(backbone_of(model), label_count, model.pooling)
+
+
+def backbone_of(model: Model) -> nn.Module:
+    """The encoder of a base, without a head. Raises EngineError when its files cannot be loaded."""
     try:
-        backbone = _quiet_backbone(Path(model.path))
+        return quiet_backbone(Path(model.path))
     except (OSError, ValueError, KeyError, SafetensorError, RuntimeError) as error:
         raise EngineError(f"{model.name} could not be loaded as an encoder: {error}.") from error
-    return TextClassifier(backbone, label_count, model.pooling)
 
 
 def save(classifier: TextClassifier, base: Model, folder: Path) -> None:
     """Write a classifier that `load` reads: weights in safetensors, everything else in JSON."""
-    state = {name: tensor.detach().contiguous() for name, tensor in classifier.state_dict().items()}
+    facts = {"labels": classifier.head.out_features, "pooling": classifier.pooling, "max_tokens": base.max_tokens}
+    save_module(classifier, base, folder, CLASSIFIER, facts)
+
+
+def save_module(module: nn.Module, base: Model, folder: Path, name: str, facts: dict[str, Any]) -> None:
+    """Write a module's weights, the base's tokenizer and configuration, and `facts` under this name, last."""
+    state = {key: tensor.detach().contiguous() for key, tensor in module.state_dict().items()}
     folder.mkdir(parents=True, exist_ok=True)
     with os_errors(folder / WEIGHTS, "Writing"):
         try:
             save_file(state, folder / WEIGHTS)
         except SafetensorError as error:  # it hides the system's error in its text
             raise OSError(errno.ENOSPC if "os error 28" in str(error) else errno.EIO, str(error)) from error
-    for name in KEEP:
-        if (Path(base.path) / name).exists():
-            shutil.copyfile(Path(base.path) / name, folder / name)
-    facts = {"labels": classifier.head.out_features, "pooling": classifier.pooling, "max_tokens": base.max_tokens}
-    write_json(folder / CLASSIFIER, facts)
+    for kept in KEEP:
+        if (Path(base.path) / kept).exists():
+            shutil.copyfile(Path(base.path) / kept, folder / kept)
+    write_json(folder / name, facts)
 
 
 def load(folder: Path, *, for_export: bool = False) -> TextClassifier:
@@ -108,34 +117,48 @@ def load(folder: Path, *, for_export: bool = False) -> TextClassifier:
 
     Raises EngineError when the files do not fit together.
     """
-    from transformers import AutoConfig, AutoModel
-
     facts = read_json(folder / CLASSIFIER)
-    config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-    options = {"add_pooling_layer": False} if config.model_type in ("bert", "roberta", "xlm-roberta") else {}
-    implementation = "eager" if for_export else "sdpa"
-    backbone = AutoModel.from_config(config, attn_implementation=implementation, **options)
-    classifier = TextClassifier(backbone, facts["labels"], facts["pooling"])
-    try:
-        classifier.load_state_dict(load_file(folder / WEIGHTS))
-    except (OSError, RuntimeError, SafetensorError) as error:
-        raise EngineError(f"{folder} could not be loaded: {error}.") from error
-    classifier.eval()
+    classifier = TextClassifier(empty_backbone(folder, for_export=for_export), facts["labels"], facts["pooling"])
+    fill(classifier, folder)
     return classifier
 
 
-def export_onnx(classifier: TextClassifier, path: Path) -> None:
-    """Write the classifier as one ONNX file, for any number of texts and tokens."""
+def empty_backbone(folder: Path, *, for_export: bool = False) -> nn.Module:
+    """The encoder that a folder's configuration describes, its weights still to come."""
+    from transformers import AutoConfig, AutoModel
+
+    config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    options = {"add_pooling_layer": False} if config.model_type in ("bert", "roberta", "xlm-roberta") else {}
+    implementation = "eager" if for_export else "sdpa"
+    backbone: nn.Module = AutoModel.from_config(config, attn_implementation=implementation, **options)
+    return backbone
+
+
+def fill(module: nn.Module, folder: Path) -> None:
+    """Put the weights of a folder into a module, ready to be asked. Raises EngineError when they do not fit."""
+    try:
+        module.load_state_dict(load_file(folder / WEIGHTS))
+    except (OSError, RuntimeError, SafetensorError) as error:
+        raise EngineError(f"{folder} could not be loaded: {error}.") from error
+    module.eval()
+
+
+def export_onnx(module: nn.Module, path: Path, logits: dict[int, str] | None = None) -> None:
+    """Write a module of ids and mask as one ONNX file, for any number of texts and tokens.
+
+    `logits` names the axes of its result that vary: the texts, unless it says more.
+    """
     ids = torch.randint(1, 100, (2, 9))
     mask = torch.ones_like(ids)
     mask[1, 6:] = 0
-    axes = {"input_ids": {0: "batch", 1: "tokens"}, "attention_mask": {0: "batch", 1: "tokens"}, "logits": {0: "batch"}}
+    axes = {"input_ids": {0: "batch", 1: "tokens"}, "attention_mask": {0: "batch", 1: "tokens"}}
+    axes["logits"] = logits or {0: "batch"}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         logging.getLogger("torch.onnx").setLevel(logging.ERROR)
         # The TorchScript exporter: five seconds instead of twenty-five, no onnxscript (decision 0004).
         torch.onnx.export(
-            classifier.eval(),
+            module.eval(),
             (ids, mask),
             str(path),
             input_names=["input_ids", "attention_mask"],

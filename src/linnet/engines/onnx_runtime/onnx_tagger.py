@@ -1,0 +1,82 @@
+"""Run a tagger from an ONNX file with ONNX Runtime. Loads neither torch nor transformers.
+
+A folder holds `model.onnx`, `tokenizer.json` and `engine.json` ({"max_tokens", "pad_id", "labels"}).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from linnet.core.errors import EngineError
+from linnet.core.files import read_json
+from linnet.core.settings import threads
+from linnet.engines.base import Array
+from linnet.engines.onnx_runtime.onnx import (
+    ENGINE,
+    MODEL,
+    TOKENIZER,
+    TOKENS_PER_BATCH,
+    like_length_batches,
+    open_session,
+    run_padded,
+)
+from linnet.engines.tags import Entity, Reader, Reading, Window, entities
+
+
+class OnnxTagger:
+    """A loaded tagger. A text of any length is read whole, in windows that overlap.
+
+    Raises EngineError when the folder cannot be loaded or a run fails.
+    """
+
+    def __init__(self, folder: Path, thread_count: int | None = None) -> None:
+        facts = read_json(folder / ENGINE)
+        self.labels: list[str] = facts["labels"]
+        self._pad_id: int = facts["pad_id"]
+        self._reader = Reader(folder / TOKENIZER, facts["max_tokens"])
+        try:
+            self._session: Any = open_session(str(folder / MODEL), thread_count or threads())
+        except Exception as error:  # the library raises bare Exception subclasses of its own
+            raise EngineError(f"{folder} could not be loaded: {error}.", "Build the specialist again.") from error
+
+    def read(self, texts: Sequence[str]) -> list[Reading]:
+        return self._reader.read(texts)
+
+    def tag(self, texts: Sequence[str]) -> list[list[Entity]]:
+        """The spans of each text, in its order."""
+        readings = self.read(texts)
+        found = zip(readings, self.word_logits(readings), strict=True)
+        return [entities(reading, logits, self.labels) for reading, logits in found]
+
+    def word_logits(self, readings: Sequence[Reading]) -> list[Array]:
+        """For each text the logits of its words, shape (words, tags)."""
+        windows = [window for reading in readings for window in reading.windows]
+        found = iter(self._all(windows))
+        out: list[Array] = []
+        for reading in readings:
+            parts = [next(found) for _ in reading.windows]
+            rows = []
+            for word in reading.words:
+                place = reading.owner(word)
+                rows.append(parts[place][word.token - reading.windows[place].begin])
+            empty = np.empty((0, 1 + 2 * len(self.labels)), dtype=np.float32)
+            out.append(np.asarray(rows, dtype=np.float32) if rows else empty)
+        return out
+
+    def _all(self, windows: Sequence[Window]) -> list[Array]:
+        """The logits of each window's own tokens, shape (tokens, tags), run in batches of like length."""
+        order = sorted(range(len(windows)), key=lambda i: len(windows[i].ids))
+        out: list[Array] = [np.empty(0, dtype=np.float32)] * len(windows)
+        for batch in like_length_batches([len(windows[i].ids) for i in order], TOKENS_PER_BATCH):
+            chosen = [order[i] for i in batch]
+            logits = run_padded(self._session, [windows[i].ids for i in chosen], self._pad_id)
+            for row, i in enumerate(chosen):
+                out[i] = logits[row, windows[i].lead : windows[i].lead + windows[i].count]
+        return out
+
+    def close(self) -> None:
+        self._session = None
