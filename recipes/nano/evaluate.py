@@ -18,6 +18,7 @@ import torch
 from torch.nn import functional
 
 from recipes.nano import corpus, windows
+from recipes.nano.fill_middle import fill_middle
 from recipes.nano.kneser_ney import KneserNey
 from recipes.nano.minimal_pairs import KINDS
 from recipes.nano.tokenizer import START, STOP, render
@@ -126,6 +127,7 @@ def main() -> None:
     result = {
         "held_out_books": bits_per_byte(model, tokenizer, grams, [b.text[:BOOK_BYTES] for b in held_out]),
         "wikitext2_test": bits_per_byte(model, tokenizer, grams, [wikitext]),
+        "middle_bits_per_byte": fill_middle(model, tokenizer, [b.text[:BOOK_BYTES] for b in held_out]),
         "grammar_pairs": grammar(model, tokenizer),
         "practice_exact_match": practice(model, tokenizer, corpus.sentences(held_out)),
     }

@@ -154,3 +154,13 @@ def test_an_altered_bundle_is_refused(built, tmp_path: Path) -> None:
             Specialists(store).tag(result.specialist.full_name, ["robin"])
     finally:
         engine.write_bytes(before)
+
+
+def test_a_label_of_one_row_is_trained_on_whatever_the_split(tmp_path: Path) -> None:
+    folder = tag_task(tmp_path / "task", tiny_encoder(tmp_path / "encoder"))
+    rare = [{"text": f"kabel robin {word}", "spans": [[6, 11, f"rare{word}"]]} for word in ("lofan", "mibel", "nudor")]
+    write_rows(folder / "train.jsonl", [*tag_rows(6, 3), *rare])
+    (folder / "task.toml").write_text((folder / "task.toml").read_text().replace('test = "test.jsonl"', ""))
+    stopped = build_until(folder, "prepare", Store(tmp_path / "store"))
+    assert {"rarelofan", "raremibel", "rarenudor"} <= set(stopped.summary()["labels"])
+    assert any("fewer than 10 training spans" in note for note in stopped.summary()["warnings"])

@@ -172,7 +172,7 @@ def test_a_decoder_competes_as_a_classifier(base: Path, tmp_path: Path) -> None:
         {
             "task": {"name": "colour", "kind": "classify", "input": "text", "output": "label"},
             "data": {"train": "train.jsonl"},
-            "candidates": {"models": [str(base)], "methods": ["lora"], "quantizations": ["Q8_0"]},
+            "candidates": {"models": [str(base)], "methods": ["lora"], "quantizations": ["Q8_0", "TQ1_0"]},
             "quality": {"max_loss": 1.0},
         },
         tmp_path,
@@ -180,6 +180,8 @@ def test_a_decoder_competes_as_a_classifier(base: Path, tmp_path: Path) -> None:
     result = build(made, Store(tmp_path / "store"))
     assert isinstance(result, BuildResult)
     assert result.specialist.candidate.endswith("lora-Q8_0")
+    (why,) = (why for name, why in result.choice.rejected.items() if name.endswith("lora-TQ1_0"))
+    assert why.startswith("gate failed: ")
     found = Specialists(Store(tmp_path / "store")).classify("colour", ["Make it red in the hall"])
     assert found.answers[0].label in labels
     assert sum(found.answers[0].probabilities.values()) == pytest.approx(1, abs=1e-3)

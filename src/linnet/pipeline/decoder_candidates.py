@@ -7,7 +7,8 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from linnet.core.events import OnEvent, silent
+from linnet.core.errors import GateFailed
+from linnet.core.events import Event, OnEvent, silent
 from linnet.core.files import canonical, write_bytes, write_json
 from linnet.core.records import Decision, Model
 from linnet.core.runs import find_run
@@ -39,7 +40,7 @@ def make_decoders(
 ) -> tuple[list[Candidate], dict[str, str]]:
     """Tune, merge, convert and evaluate every decoder by every method and type that is not an encoder's.
 
-    Beside them what `train_minutes` rules out, with the number.
+    Beside them what `train_minutes` rules out, with the number, and the types whose gate failed, with what it said.
     """
     made: list[Candidate] = []
     excluded: dict[str, str] = {}
@@ -54,16 +55,26 @@ def make_decoders(
             base, job = way.base, way.job
             assert job is not None  # noqa: S101 it trains
             if why := too_long(way.seconds, task.budget):
-                excluded |= {f"{base.name.replace(':', '-')}-{way.method}-{kind}": why for kind in kinds}
+                excluded |= {named(base, way.method, kind): why for kind in kinds}
                 continue
             tuned = run_tuning(store, base, job, on_event).step
             merged = merge(store, base, find_run(store, tuned.run.id, "tune"), on_event)
             for kind in kinds:
-                entrant, gates = _entrant(store, base, (tuned, merged), kind, (told, decision.labels))
+                try:
+                    entrant, gates = _entrant(store, base, (tuned, merged), kind, (told, decision.labels))
+                except GateFailed as error:
+                    excluded[named(base, way.method, kind)] = f"gate failed: {error.message}"
+                    on_event(Event("warning", "convert", f"{named(base, way.method, kind)}: {error.message}"))
+                    continue
                 judged = evaluate(store, entrant, prepared, decision, on_event)
                 steps = (_as_tuned(tuned, len(job.data.train)), _with_gates(merged, kind, gates), judged)
                 made.append(candidate(entrant, kind, base, method, steps))
     return made, excluded
+
+
+def named(base: Model, method: str, kind: str) -> str:
+    """The name of a candidate."""
+    return f"{base.name.replace(':', '-')}-{method}-{kind}"
 
 
 def _chats(store: Store, prepared: Step, told: str) -> Step:
@@ -102,7 +113,7 @@ def _entrant(
         said = f"mean KL divergence {divergence.get('mean', 0.0):.4f}"
         gates.append({"name": f"GGUF = {kind}", "bound": "predicts as its source", "measured": said, "passed": True})
     limit = min(CONTEXT, base.max_tokens or CONTEXT)
-    name = f"{base.name.replace(':', '-')}-{tuned.result['method']}-{kind}"
+    name = named(base, tuned.result["method"], kind)
 
     def work(folder: Path) -> dict[str, Any]:
         (folder / GGUF).unlink(missing_ok=True)

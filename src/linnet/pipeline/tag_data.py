@@ -38,6 +38,11 @@ def spans_of(question: Question) -> Spans:
     return tuple((one.kind, one.start, one.end) for one in read_spans(question.references[0]))
 
 
+def labels_of(question: Question) -> frozenset[str]:
+    """The labels of its spans."""
+    return frozenset(label for label, _, _ in spans_of(question))
+
+
 def examples_of(questions: Sequence[Question]) -> list[tuple[int, str, Spans]]:
     """(row, text, spans), as training takes them."""
     return [(one.row, one.asked, spans_of(one)) for one in questions]

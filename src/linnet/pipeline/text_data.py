@@ -6,7 +6,8 @@ and rows that ask the same, stay on one side. Knows no model.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,11 @@ from linnet.core.errors import DataError
 from linnet.core.events import Event, OnEvent, silent
 from linnet.core.files import canonical, sha256_file, write_bytes, write_json
 from linnet.core.store import Step, Store
-from linnet.core.task import Task
+from linnet.core.task import DataPart, Task
 from linnet.engines.requests.asking import enforceable
 from linnet.metrics.extraction import read_answer, schema_checker
 from linnet.pipeline.evaluate import read_schema
-from linnet.pipeline.tag_data import check_labels, label_counts, label_notes, read_tag_questions
+from linnet.pipeline.tag_data import check_labels, label_counts, label_notes, labels_of, read_tag_questions
 from linnet.text.conversations import named
 from linnet.text.misplaced import HINT, answer_shift, shift_text
 from linnet.text.normalize import normalize
@@ -29,6 +30,7 @@ from linnet.version import code_version
 SPLITS = ("train", "validation", "test")
 TEST_SHARE, VALIDATION_SHARE, VALIDATION_MOST = 0.2, 0.1, 200
 FEWEST = 4
+LabelsOf = Callable[[Question], frozenset[str]]
 
 
 def task_schema(task: Task) -> Any:
@@ -66,7 +68,8 @@ def prepare_texts(store: Store, task: Task, on_event: OnEvent = silent) -> Step:
                 if data.doubtful == "refuse":
                     raise DataError(doubt, HINT)
                 notes.append(doubt)
-        report, splits = _split(rows["train"], rows.get("test"), data.leakage, data.seed)
+        labels = labels_of if part.kind == "tag" else lambda _: frozenset[str]()
+        report, splits = _split(rows["train"], rows.get("test"), data, labels)
         if part.kind == "tag":
             names = {split: paths.get(split, paths["train"]).name for split in SPLITS}
             report["labels"] = check_labels(splits, part, names)
@@ -136,24 +139,35 @@ def _unit(question: Question) -> str:
     return f"group:{question.group}" if question.group else f"text:{normalize(question.asked)}"
 
 
-def _hold(rows: Sequence[Question], wanted: int, salt: str) -> tuple[list[Question], list[Question]]:
-    """(rest, held): whole units in the order of their rank until `wanted` rows are held; at least one unit each."""
+def _hold(
+    rows: Sequence[Question], wanted: int, salt: str, labels_of: LabelsOf = lambda _: frozenset()
+) -> tuple[list[Question], list[Question]]:
+    """(rest, held): whole units in the order of their rank until `wanted` rows are held; at least one unit each.
+
+    A unit that alone has one of the labels stays with the rest: what is not trained on cannot be known.
+    """
     units: dict[str, int] = {}
+    labels: dict[str, frozenset[str]] = {}
     for one in rows:
         units[_unit(one)] = units.get(_unit(one), 0) + 1
+        labels[_unit(one)] = labels.get(_unit(one), frozenset()) | labels_of(one)
+    left = Counter(label for found in labels.values() for label in found)
     held: set[str] = set()
     taken = 0
     for unit in sorted(units, key=lambda name: rank(salt, name)):
         if taken >= wanted or len(held) == len(units) - 1:
             break
+        if any(left[label] == 1 for label in labels[unit]):
+            continue
         if taken + units[unit] <= wanted or not held:
             held.add(unit)
+            left.subtract(labels[unit])
             taken += units[unit]
     return [one for one in rows if _unit(one) not in held], [one for one in rows if _unit(one) in held]
 
 
 def _split(
-    train: list[Question], test: list[Question] | None, leakage: str, seed: int
+    train: list[Question], test: list[Question] | None, data: DataPart, labels_of: LabelsOf
 ) -> tuple[dict[str, Any], dict[str, list[Question]]]:
     warnings: list[str] = []
     seen: dict[str, Question] = {}
@@ -166,7 +180,7 @@ def _split(
     if test is not None:
         asked = {normalize(one.asked) for one in test}
         leaked = [one for one in kept if normalize(one.asked) in asked]
-        if leaked and leakage == "refuse":
+        if leaked and data.leakage == "refuse":
             raise DataError(
                 f"{named([one.row for one in leaked])} a question that is in the test too.",
                 'Remove them from the training file, or set [data] leakage = "drop".',
@@ -185,11 +199,11 @@ def _split(
         raise DataError(f"There are {len(answers)} different questions; at least {FEWEST} are needed.", "Add rows.")
     splits: dict[str, list[Question]] = {}
     if test is None:
-        kept, splits["test"] = _hold(kept, max(1, round(len(kept) * TEST_SHARE)), f"{seed}\ntest")
+        kept, splits["test"] = _hold(kept, max(1, round(len(kept) * TEST_SHARE)), f"{data.seed}\ntest", labels_of)
     else:
         splits["test"] = test
     wanted = min(VALIDATION_MOST, max(1, round(len(kept) * VALIDATION_SHARE)))
-    splits["train"], splits["validation"] = _hold(kept, wanted, f"{seed}\nvalidation")
+    splits["train"], splits["validation"] = _hold(kept, wanted, f"{data.seed}\nvalidation", labels_of)
     report = {
         "counts": {name: len(splits[name]) for name in SPLITS}
         | {"read": len(train), "removed": len(train) - len(seen)},
