@@ -13,6 +13,9 @@ from linnet.core.errors import CorruptFile, DataError, InputError
 from linnet.core.store import Store
 from linnet.pipeline.build import build, build_until
 from linnet.pipeline.build_plan import plan_build
+from linnet.pipeline.export import export
+from linnet.pipeline.export_card import Told
+from linnet.pipeline.tag_evaluate import evaluate_tagger
 from linnet.stages.serve import Specialists
 from tests.lives.test_build import Heard
 from tests.tiny_encoder import tiny_encoder
@@ -164,3 +167,32 @@ def test_a_label_of_one_row_is_trained_on_whatever_the_split(tmp_path: Path) -> 
     stopped = build_until(folder, "prepare", Store(tmp_path / "store"))
     assert {"rarelofan", "raremibel", "rarenudor"} <= set(stopped.summary()["labels"])
     assert any("fewer than 10 training spans" in note for note in stopped.summary()["warnings"])
+
+
+def test_judged_again_on_the_same_file_it_is_as_good(built, monkeypatch: pytest.MonkeyPatch) -> None:
+    store, task, result = built
+    found, labels = evaluate_tagger(store, result.specialist.full_name, task / "test.jsonl")
+    assert found.evaluation.metric("span_f1").value == result.specialist.metric["value"]
+    report = json.loads((result.folder / "report.json").read_text())
+    assert [one.to_json() for one in labels] == report["labels"]
+    monkeypatch.setenv("LINNET_HOME", str(store.root))
+    told = CliRunner().invoke(app_of(("evaluate",)), ["evaluate", "things", str(task / "test.jsonl")])
+    assert told.exit_code == 0, told.stdout
+    assert "span_f1_partial" in told.stdout
+    assert "bird" in told.stdout
+
+
+def test_exported_it_is_a_token_classifier_to_other_tools(built, tmp_path: Path) -> None:
+    import onnxruntime
+    from transformers import AutoConfig, AutoTokenizer
+
+    store, _, result = built
+    export(result.specialist.full_name, "hf", tmp_path / "out", store=store, told=Told(data_licence="own"))
+    names = AutoConfig.from_pretrained(tmp_path / "out", local_files_only=True).id2label
+    assert list(names.values()) == ["O", "B-bird", "I-bird", "B-fruit", "I-fruit", "B-tool", "I-tool"]
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "out", local_files_only=True)
+    batch = tokenizer([tag_rows(1, 9)[0]["text"]], return_tensors="np")
+    session = onnxruntime.InferenceSession(str(tmp_path / "out" / "model.onnx"), providers=["CPUExecutionProvider"])
+    (logits,) = session.run(["logits"], {node.name: batch[node.name] for node in session.get_inputs()})
+    assert logits.shape == (*batch["input_ids"].shape, len(names))
+    assert "ORTModelForTokenClassification" in (tmp_path / "out" / "README.md").read_text()

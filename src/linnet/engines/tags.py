@@ -122,6 +122,11 @@ def _words(text: str, encoding: Any) -> list[Word]:
     return found
 
 
+def tag_names(labels: Sequence[str]) -> list[str]:
+    """BIO names of the tags, by their numbers."""
+    return ["O", *(f"{prefix}-{label}" for label in labels for prefix in "BI")]
+
+
 def word_tags(words: Sequence[Word], spans: Sequence[tuple[str, int, int]], labels: Sequence[str]) -> list[int]:
     """The tag of each word: that of the span it shares a character with."""
     place = {label: index for index, label in enumerate(labels)}

@@ -22,6 +22,7 @@ from linnet.core.records import FileEntry, Model, Record, Run, Specialist
 from linnet.core.store import RECORD, Store
 from linnet.engines.onnx_runtime.onnx import ENGINE, ENGINE_FOLDER, MODEL, TOKENIZER
 from linnet.engines.scoring.label_scoring import CLASSIFIER
+from linnet.engines.tags import tag_names
 from linnet.formats.modelfile import write_modelfile
 from linnet.formats.resolve import resolve_model
 from linnet.pipeline import export_ollama
@@ -204,7 +205,8 @@ def _kit(subject: Subject, out: Path, force: bool) -> Written:
 def _gguf_piece(subject: Subject) -> Piece:
     """The one GGUF of a decoder, made first where the store has none. Raises InputError where it cannot be one."""
     if not subject.writes_text:
-        what = "labels texts with an encoder" if subject.specialist else "is an encoder"
+        tags = subject.specialist is not None and subject.specialist.kind == "tag"
+        what = f"{'tags spans' if tags else 'labels texts'} with an encoder" if subject.specialist else "is an encoder"
         raise InputError(f"{subject.name} {what}: GGUF and Ollama are for models that write text.", "Take --to hf.")
     if subject.specialist is not None:
         return subject.files[f"{ENGINE_FOLDER}/{FILE}"]
@@ -316,7 +318,7 @@ def _files_of_run(store: Store, specialist: Specialist, stage: str, prefix: str)
 
 
 def _encoder(subject: Subject, specialist: Specialist) -> dict[str, Piece | bytes]:
-    """model.onnx with config and tokenizer, as optimum's ORTModelForSequenceClassification reads them."""
+    """model.onnx with config and tokenizer, as optimum's ORTModel for sequences or tokens reads them."""
     tuned = _files_of_run(subject.store, specialist, "tune", "model/")
     if CONFIG not in tuned:
         run = specialist.lineage.get("runs", {}).get("tune", "its training")
@@ -326,12 +328,13 @@ def _encoder(subject: Subject, specialist: Specialist) -> dict[str, Piece | byte
         )
     engine = {name: subject.files[f"{ENGINE_FOLDER}/{name}"] for name in (MODEL, TOKENIZER)}
     facts = read_json(subject.files[f"{ENGINE_FOLDER}/{ENGINE}"].path)
-    decision = specialist.decision
+    decision, tags = specialist.decision, specialist.kind == "tag"
+    labels = tag_names(decision.labels) if tags else decision.labels
     config = {key: value for key, value in _read(tuned[CONFIG]).items() if key not in ("architectures", "auto_map")}
     config |= {
-        "id2label": {str(number): label for number, label in enumerate(decision.labels)},
-        "label2id": {label: number for number, label in enumerate(decision.labels)},
-        "problem_type": "single_label_classification",
+        "id2label": {str(number): label for number, label in enumerate(labels)},
+        "label2id": {label: number for number, label in enumerate(labels)},
+        **({} if tags else {"problem_type": "single_label_classification"}),
         "linnet": decision.to_json(),
     }
     tokenizer = _read(engine[TOKENIZER])
@@ -344,10 +347,13 @@ def _encoder(subject: Subject, specialist: Specialist) -> dict[str, Piece | byte
         **({"pad_token": pad} if pad is not None else {}),
     }
     contents: dict[str, Piece | bytes] = {**engine, CONFIG: _json(config), SETTINGS: _json(settings)}
+    what = "Token" if tags else "Sequence"
     use = [
-        "`ORTModelForSequenceClassification.from_pretrained(FOLDER)` of optimum loads it, and "
+        f"`ORTModelFor{what}Classification.from_pretrained(FOLDER)` of optimum loads it, and "
         "`AutoTokenizer.from_pretrained(FOLDER)`; cut texts with `truncation=True`.",
-        f"Probabilities are the softmax of the logits divided by {decision.temperature:g}."
+        "A word has the tag of its first token."
+        if tags
+        else f"Probabilities are the softmax of the logits divided by {decision.temperature:g}."
         + (
             f" Below {decision.threshold:g} for every other label the answer is `{decision.out_of_scope}`."
             if decision.out_of_scope
