@@ -43,7 +43,7 @@ def tag_task(
     write_rows(folder / "test.jsonl", tag_rows(60, 2))
     (folder / "task.toml").write_text(
         f'[task]\nname = "things"\nkind = "tag"\ninput = "text"\noutput = "spans"\n{more}'
-        f'[data]\ntrain = "train.jsonl"\ntest = "test.jsonl"\nleakage = "drop"\n'
+        f'[data]\ntrain = "train.jsonl"\ntest = "test.jsonl"\nleakage = "drop"\nlicence = "cc-by-4.0"\n'
         f'[candidates]\nmodels = ["{encoder}"]\nmethods = {methods}\nquantizations = {kinds}\n'
     )
     return folder

@@ -86,6 +86,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     (changed("budget", energy_wh=3), r"\[budget\] energy_wh is not supported by this version yet"),
     (changed("task", style="x"), r"\[task\] style is not supported by this version yet"),
     (changed("task", schema="x"), r'\[task\] schema has no meaning with kind "classify"'),
+    (changed("data", licence="all mine"), r"\[data\] licence"),
     (changed("task", kind="tag", input="{a} {b}"), r"\[task\] input: spans lie in one column, not in a template"),
     (changed("task", kind="tag", out_of_scope="x"), r'out_of_scope has no meaning with kind "tag"'),
     (changed("task", kind="tag", instruction="x"), r'instruction has no meaning with kind "tag"'),

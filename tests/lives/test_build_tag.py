@@ -14,7 +14,6 @@ from linnet.core.store import Store
 from linnet.pipeline.build import build, build_until
 from linnet.pipeline.build_plan import plan_build
 from linnet.pipeline.export import export
-from linnet.pipeline.export_card import Told
 from linnet.pipeline.tag_evaluate import evaluate_tagger
 from linnet.stages.serve import Specialists
 from tests.lives.test_build import Heard
@@ -187,7 +186,7 @@ def test_exported_it_is_a_token_classifier_to_other_tools(built, tmp_path: Path)
     from transformers import AutoConfig, AutoTokenizer
 
     store, _, result = built
-    export(result.specialist.full_name, "hf", tmp_path / "out", store=store, told=Told(data_licence="own"))
+    export(result.specialist.full_name, "hf", tmp_path / "out", store=store)
     names = AutoConfig.from_pretrained(tmp_path / "out", local_files_only=True).id2label
     assert list(names.values()) == ["O", "B-bird", "I-bird", "B-fruit", "I-fruit", "B-tool", "I-tool"]
     tokenizer = AutoTokenizer.from_pretrained(tmp_path / "out", local_files_only=True)
@@ -195,4 +194,6 @@ def test_exported_it_is_a_token_classifier_to_other_tools(built, tmp_path: Path)
     session = onnxruntime.InferenceSession(str(tmp_path / "out" / "model.onnx"), providers=["CPUExecutionProvider"])
     (logits,) = session.run(["logits"], {node.name: batch[node.name] for node in session.get_inputs()})
     assert logits.shape == (*batch["input_ids"].shape, len(names))
-    assert "ORTModelForTokenClassification" in (tmp_path / "out" / "README.md").read_text()
+    card = (tmp_path / "out" / "README.md").read_text()
+    assert "ORTModelForTokenClassification" in card
+    assert "cc-by-4.0" in card  # what [data] licence says

@@ -58,6 +58,7 @@ def parse_size(value: Any) -> Any:
 
 # fp32 and int8 are for encoders; the others are llama.cpp's types and mixtures.
 _TYPES = r"^(fp32|int8|F32|B?F16|I?Q[1-8]_[A-Z0-9_]+|TQ[12]_0|MXFP4)$"
+_LICENCE = r"^([A-Za-z0-9][A-Za-z0-9._+/-]{0,95})?$"  # one word, such as cc-by-4.0
 QuantizationName = Annotated[str, StringConstraints(pattern=_TYPES)]
 Size = Annotated[int | None, BeforeValidator(parse_size), Field(gt=0)]
 
@@ -86,6 +87,11 @@ class DataPart(Record):
     leakage: Literal["refuse", "drop"] = "refuse"
     doubtful: Literal["refuse", "accept"] = "refuse"
     seed: int = Field(default=0, ge=0, lt=2**31)
+    licence: Annotated[str, StringConstraints(pattern=_LICENCE)] = ""
+
+    def stated(self) -> dict[str, str]:
+        """What a specialist's lineage keeps of it: nothing where no licence is stated."""
+        return {"data_licence": self.licence} if self.licence else {}
 
 
 class CandidatesPart(Record):

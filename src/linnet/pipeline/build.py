@@ -210,6 +210,7 @@ def lineage(made: report.Made, chosen: Step) -> dict[str, Any]:
         "validation_sha256": prepared.sha256("validation.jsonl"),
         "test_sha256": prepared.sha256("test.jsonl"),
         "code_version": code_version(),
+        **made.task.data.stated(),
         "runs": {
             "prepare": prepared.run.id,
             "tune": winner.tuned.run.id,

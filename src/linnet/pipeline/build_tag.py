@@ -114,6 +114,7 @@ def _lineage(parts: text_report.Parts, winner: Tagger, chosen: Step, base: Model
         "dataset": work.prepared.run.key,
         **{f"{name.split('.')[0]}_sha256": work.prepared.sha256(name) for name in files},
         "code_version": code_version(),
+        **work.task.data.stated(),
         "runs": {
             "prepare": work.prepared.run.id,
             "tune": made.tuned.step.run.id,
