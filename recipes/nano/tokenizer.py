@@ -6,7 +6,7 @@ The splitting is that of SmolLM (each digit alone, then GPT-2's pattern), which 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,6 @@ PAD, END, START, STOP = "<|pad|>", "<|endoftext|>", "<|im_start|>", "<|im_end|>"
 PREFIX, MIDDLE, SUFFIX = "<|fim_prefix|>", "<|fim_middle|>", "<|fim_suffix|>"
 CONTROL = (PAD, END, START, STOP, PREFIX, MIDDLE, SUFFIX, *(f"<|reserved_{i}|>" for i in range(9)))
 PRE_TOKENIZER = "smollm"  # llama.cpp's name
-WORDS, WORDS_FLAT = 250_000, 1_000  # the first word of the list comes 250 times, the ten-thousandth 23 times
 ROLES = ("system", "user", "assistant", "tool")
 
 CHAT_TEMPLATE = (
@@ -30,12 +29,6 @@ CHAT_TEMPLATE = (
     "{%- endif %}{%- endfor %}"
     "{%- if add_generation_prompt %}{{- '<|im_start|>assistant\\n' }}{%- endif %}"
 )
-
-
-def word_list(words: Sequence[str]) -> Iterator[str]:
-    """Words of today that old books lack, most frequent first, each as often as its rank makes likely (Zipf)."""
-    for rank, word in enumerate(words):
-        yield f" {word}" * (WORDS // (rank + WORDS_FLAT))
 
 
 def train_tokenizer(texts: Iterable[str]) -> Any:

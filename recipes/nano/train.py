@@ -26,7 +26,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from linnet.training import checkpoints
-from recipes.nano import circuit, embeddings, windows
+from recipes.nano import windows
 from recipes.nano.optimizer import Muon
 from recipes.nano.shape import SHAPES, VOCABULARY, Shape, recipe_id
 
@@ -35,7 +35,7 @@ CHECKPOINT_SECONDS, LOG_STEPS = 50, 20
 WINDOW_STEPS = {windows.SHORT: 3600, windows.LONG: 1200}  # of 4,096 tokens
 ALLOCATOR = {"MALLOC_MMAP_THRESHOLD_": "4294967296", "MALLOC_TRIM_THRESHOLD_": "4294967296",
              "MALLOC_TOP_PAD_": "268435456"}  # fmt: skip
-SEED, IGNORED = 17, -100
+SEED = 17
 
 
 @dataclass(slots=True)
@@ -70,9 +70,6 @@ class Run:
         torch.manual_seed(SEED)
         self.shape, self.out, self.progress = shape, out, Progress()
         self.model: Any = LlamaForCausalLM(LlamaConfig(**shape.config(), attn_implementation="sdpa"))
-        if shape.layers > 1:
-            tokenizer = windows.tokenizer(out / "data")
-            circuit.build(self.model, shape, embeddings.known(tokenizer, circuit.places_for_tokens(shape)))
         named = dict(self.model.named_parameters())
         matrices = [p for n, p in named.items() if p.ndim == 2 and "embed" not in n]
         vectors = [p for n, p in named.items() if p.ndim != 2 or "embed" in n]
@@ -81,11 +78,8 @@ class Run:
         self.data: dict[int, Any] = {}
         self.recipe = recipe_id(shape)
 
-    def batch(self) -> tuple[Tensor, Tensor]:
-        """Inputs and targets [windows, width] of this step, -100 where nothing is learnt.
-
-        The windows come round again when all were used. A few make room for repeated tokens.
-        """
+    def batch(self) -> Tensor:
+        """[windows, width + 1] token ids of this step; they come round again when all were used."""
         width = windows.LONG if self.progress.decaying() else windows.SHORT
         step = self.progress.step - (self.progress.decay_at if self.progress.decaying() else 0)
         if width not in self.data:
@@ -93,24 +87,11 @@ class Run:
             self.data[width] = windows.read(self.out / "data", width)
         count, data = self.shape.tokens_per_step // width, self.data[width]
         picked = [(step * count + i) % len(data) for i in range(count)]
-        ids = torch.from_numpy(data[picked].astype("int64"))
-        inputs, targets = ids[:, :-1], ids[:, 1:]
-        copies, is_random = circuit.windows_of(self.progress.step, width == windows.LONG)
-        if copies and count > 1 and self.shape.layers > 1:
-            if is_random:
-                ids, known = circuit.repeated(copies, width, self.progress.step)
-            else:
-                ids, known = (
-                    circuit.again(ids[:copies], self.progress.step),
-                    torch.ones(copies, width, dtype=torch.bool),
-                )
-            inputs = torch.cat([inputs[copies:], ids[:, :-1]])
-            targets = torch.cat([targets[copies:], ids[:, 1:].masked_fill(~known, IGNORED)])
-        return inputs, targets
+        return torch.from_numpy(data[picked].astype("int64"))
 
     def train_step(self) -> float:
-        inputs, targets = self.batch()
-        loss = loss_of(self.model, inputs, targets)
+        ids = self.batch()
+        loss = loss_of(self.model, ids)
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(self.adam.param_groups[0]["params"], 1.0)
         share = self.progress.rate()
@@ -119,7 +100,7 @@ class Run:
         self.adam.step()
         self.adam.zero_grad(set_to_none=True)
         self.progress.step += 1
-        self.progress.tokens += inputs.numel()
+        self.progress.tokens += ids.shape[0] * (ids.shape[1] - 1)
         return float(loss.detach())
 
     def save(self) -> None:
@@ -145,11 +126,10 @@ class Run:
             self.adam.state[p] = {k: found.tensors[f"adam.{i}.{k}"].clone() for k in keys}
 
 
-def loss_of(model: Any, inputs: Tensor, targets: Tensor) -> Tensor:
+def loss_of(model: Any, ids: Tensor) -> Tensor:
     """Mean cross-entropy, in nats a token."""
-    hidden = model.model(input_ids=inputs, use_cache=False).last_hidden_state
-    logits = model.lm_head(hidden).view(-1, VOCABULARY)
-    return functional.cross_entropy(logits, targets.reshape(-1), ignore_index=IGNORED)
+    hidden = model.model(input_ids=ids[:, :-1], use_cache=False).last_hidden_state
+    return functional.cross_entropy(model.lm_head(hidden).view(-1, VOCABULARY), ids[:, 1:].reshape(-1))
 
 
 @contextlib.contextmanager

@@ -17,8 +17,7 @@ import numpy as np
 
 from linnet.core.files import atomic_file
 from recipes.nano import corpus
-from recipes.nano.embeddings import frequent_words
-from recipes.nano.tokenizer import END, MIDDLE, PREFIX, SUFFIX, render, save, train_tokenizer, word_list
+from recipes.nano.tokenizer import END, MIDDLE, PREFIX, SUFFIX, render, save, train_tokenizer
 
 SHORT, LONG = 512, 1024
 # Of the windows: running text alone, or samples of which this share are prompts. The long ones come last.
@@ -67,17 +66,9 @@ def read_or_make_tokenizer(folder: Path, books: list[corpus.Book], pairs: list[c
     practice = list(itertools.islice(practice_texts(1, "train", lines), 12_000))
     prompts = [pair.prompt + "\n" + pair.completion for pair in pairs[::6]]
     pages = [book.text[20_000:60_000] for book in books]
-    tokenizer = train_tokenizer([*practice, *prompts, *pages, *word_list(frequent_words())])
+    tokenizer = train_tokenizer([*practice, *prompts, *pages])
     save(tokenizer, folder)
     return tokenizer
-
-
-def tokenizer(folder: Path) -> Any:
-    """The tokenizer of these windows; made first if there is none."""
-    if (folder / "tokenizer" / "tokenizer.json").exists():
-        return read_or_make_tokenizer(folder / "tokenizer", [], [], [])
-    books = corpus.books(test=False)
-    return read_or_make_tokenizer(folder / "tokenizer", books, corpus.pairs(test=False), corpus.sentences(books))
 
 
 def running_text(tokenizer: Any, books: list[corpus.Book], budget: int, rng: random.Random) -> np.ndarray:

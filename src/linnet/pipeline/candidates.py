@@ -18,7 +18,7 @@ from linnet.stages.evaluate import BASELINES, Entrant, evaluate, evaluate_baseli
 from linnet.stages.quantize import quantize
 from linnet.stages.tune import tune
 from linnet.training.forecast import matrix_speed
-from linnet.training.recipe import Recipe, default_recipe
+from linnet.training.recipe import Recipe, default_recipe, tag_recipe
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +97,8 @@ def plan_trainings(
     tokens = (prepared.folder / "train.jsonl").stat().st_size / BYTES_PER_TOKEN
     for base in bases:
         for method in task.candidates.methods:
-            recipe = default_recipe(method, prepared.result["counts"]["train"], task.data.seed, base.max_tokens)
+            usual = tag_recipe if task.task.kind == "tag" else default_recipe
+            recipe = usual(method, prepared.result["counts"]["train"], task.data.seed, base.max_tokens)
             files = {name: entry.sha256 for name, entry in base.files.items()}
             inputs = {"base": files, "train": prepared.sha256("train.jsonl"), "recipe": recipe.to_json()}
             operations = 6 * encoder_size(base)[1] * tokens * recipe.epochs

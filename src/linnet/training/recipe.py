@@ -103,6 +103,13 @@ def default_recipe(method: str, examples: int, seed: int, max_tokens: int) -> Re
     return Recipe(method=method, epochs=epochs, learning_rate=rate, seed=seed, max_tokens=max_tokens)
 
 
+def tag_recipe(method: str, examples: int, seed: int, max_tokens: int) -> Recipe:
+    """The recipe for spans: a head on every token needs more steps than one label a text (docs/log.md)."""
+    return default_recipe(method, examples, seed, max_tokens).model_copy(
+        update={"epochs": max(6, min(20, round(8000 / max(examples, 1)))), "batch_size": 16, "ema": 0.98}
+    )
+
+
 def decoder_recipe(method: str, examples: int, parameters: int, *, seed: int = 0, max_tokens: int = 1024) -> Recipe:
     """The recipe for the answers of a decoder: no smoothing, because an answer is one exact text.
 
