@@ -306,6 +306,7 @@ def test_description_promises_what_is_answered(client: Client) -> None:
         "/v1/responses",
         "/v1/responses/input_tokens",
         "/v1/stop",
+        "/v1/tag",
         "/metrics",
         *(f"/api/{name}" for name in ("chat", "embed", "embeddings", "generate", "ps", "show", "tags", "version")),
         *(f"/api/{name}" for name in ("blobs/{digest}", "copy", "create", "delete", "pull")),

@@ -1,7 +1,7 @@
 """From texts to words, windows of tokens and tags, and back to spans. Knows no library that runs models.
 
 Tags are BIO: index 0 is O, 1 + 2k begins a span of label k, 2 + 2k goes on with it. A word carries its tag on its first
-token, as in Devlin et al. 2018 (https://arxiv.org/abs/1810.04805), section 5.3.
+token, as in Devlin et al. 2018 (arXiv:1810.04805, section 5.3).
 """
 
 from __future__ import annotations

@@ -119,7 +119,7 @@ def start_head(tagger: TextTagger, train: TagData, seed: int) -> None:
     """Start the head as a logistic regression on the words as the encoder sees them now.
 
     So the encoder moves from a head that means something: linear probing, then fine-tuning (Kumar et al. 2022,
-    https://arxiv.org/abs/2202.10054).
+    arXiv:2202.10054).
     """
     from sklearn.linear_model import LogisticRegression
 
