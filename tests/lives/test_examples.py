@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -36,10 +37,19 @@ def test_data_keeps_its_rules(name: str) -> None:
 
 @pytest.mark.parametrize("name", MADE)
 def test_training_file_is_made_again_to_the_byte(name: str, tmp_path: Path) -> None:
-    import shutil
-
     copy = tmp_path / name
     shutil.copytree(EXAMPLES / name, copy)
     (copy / "train.jsonl").unlink()
     script(copy)
     assert (copy / "train.jsonl").read_bytes() == (EXAMPLES / name / "train.jsonl").read_bytes()
+
+
+def test_spans_of_redact_keep_their_rules_and_are_made_again(tmp_path: Path) -> None:
+    script(EXAMPLES / "redact", "--check")
+    copy = tmp_path / "redact"
+    shutil.copytree(EXAMPLES / "redact", copy)
+    for split in ("train", "test"):
+        (copy / f"{split}.jsonl").unlink()
+    script(copy)
+    for split in ("train", "test"):
+        assert (copy / f"{split}.jsonl").read_bytes() == (EXAMPLES / "redact" / f"{split}.jsonl").read_bytes()
