@@ -172,8 +172,29 @@ def test_a_decoder_competes_as_a_classifier(base: Path, tmp_path: Path) -> None:
         {
             "task": {"name": "colour", "kind": "classify", "input": "text", "output": "label"},
             "data": {"train": "train.jsonl"},
-            "candidates": {"models": [str(base)], "methods": ["lora"], "quantizations": ["Q8_0", "TQ1_0"]},
+            "candidates": {"models": [str(base)], "methods": ["lora"], "quantizations": ["Q8_0"]},
             "quality": {"max_loss": 1.0},
+        },
+        tmp_path,
+    )
+    result = build(made, Store(tmp_path / "store"))
+    assert isinstance(result, BuildResult)
+    assert result.specialist.candidate.endswith("lora-Q8_0")
+    found = Specialists(Store(tmp_path / "store")).classify("colour", ["Make it red in the hall"])
+    assert found.answers[0].label in labels
+    assert sum(found.answers[0].probabilities.values()) == pytest.approx(1, abs=1e-3)
+
+
+@nightly
+def test_a_type_whose_gate_fails_does_not_end_a_classifier_s_build(tmp_path: Path) -> None:
+    labels = ("red", "green", "blue")
+    every = [{"text": f"{c.turns[0].content} {i}", "label": labels[i % 3]} for i, c in enumerate(chats(40))]
+    write(tmp_path / "train.jsonl", every)
+    made = parse_task(
+        {
+            "task": {"name": "colour", "kind": "classify", "input": "text", "output": "label"},
+            "data": {"train": "train.jsonl"},
+            "candidates": {"models": ["builtin:nano"], "methods": ["lora"], "quantizations": ["Q8_0", "TQ1_0"]},
         },
         tmp_path,
     )
@@ -182,6 +203,4 @@ def test_a_decoder_competes_as_a_classifier(base: Path, tmp_path: Path) -> None:
     assert result.specialist.candidate.endswith("lora-Q8_0")
     (why,) = (why for name, why in result.choice.rejected.items() if name.endswith("lora-TQ1_0"))
     assert why.startswith("gate failed: ")
-    found = Specialists(Store(tmp_path / "store")).classify("colour", ["Make it red in the hall"])
-    assert found.answers[0].label in labels
-    assert sum(found.answers[0].probabilities.values()) == pytest.approx(1, abs=1e-3)
+    assert "1 failed a gate or a limit." in result.choice.reasons

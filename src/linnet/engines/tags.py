@@ -6,7 +6,7 @@ token, as in Devlin et al. 2018 (arXiv:1810.04805, section 5.3).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -165,21 +165,42 @@ def best_tags(scores: Array) -> list[int]:
     return tags[::-1]
 
 
+def tag_spans(tags: Sequence[int]) -> list[tuple[int, int, int]]:
+    """(label, first word, word behind the last) of every span of a sequence that is one."""
+    found: list[tuple[int, int, int]] = []
+    for place, tag in enumerate(tags):
+        if tag % 2 == 1:
+            found.append(((tag - 1) // 2, place, place + 1))
+        elif tag:
+            found[-1] = (found[-1][0], found[-1][1], place + 1)
+    return found
+
+
+def of_words(readings: Sequence[Reading], windows: Iterable[Array], width: int) -> list[Array]:
+    """For each text the rows of its words, shape (words, width), each from the window that shows most around it.
+
+    `windows` are those of all texts in order, shape (tokens of the text or more, width).
+    """
+    given, out = iter(windows), []
+    for reading in readings:
+        parts = [next(given) for _ in reading.windows]
+        owners = [reading.owner(word) for word in reading.words]
+        rows = [
+            parts[place][word.token - reading.windows[place].begin]
+            for place, word in zip(owners, reading.words, strict=True)
+        ]
+        out.append(np.asarray(rows, dtype=np.float32).reshape(len(rows), width))
+    return out
+
+
 def entities(reading: Reading, logits: Array, labels: Sequence[str]) -> list[Entity]:
     """The spans of a text from the logits of its words, shape (words, tags)."""
     if not reading.words:
         return []
     shares = softmax(logits)
-    tags = best_tags(np.log(np.maximum(shares, 1e-30)))
-    found: list[Entity] = []
-    for word, tag, row in zip(reading.words, tags, shares, strict=True):
-        if tag == 0:
-            continue
-        label = (tag - 1) // 2
-        probability = round(float(row[1 + 2 * label] + row[2 + 2 * label]), 6)
-        start = word.start
-        if tag % 2 == 0:
-            before = found.pop()
-            start, probability = before.start, min(before.probability, probability)
-        found.append(Entity(labels[label], start, word.end, reading.text[start : word.end], probability))
+    found = []
+    for label, first, behind in tag_spans(best_tags(np.log(np.maximum(shares, 1e-30)))):
+        start, end = reading.words[first].start, reading.words[behind - 1].end
+        sure = shares[first:behind, 1 + 2 * label] + shares[first:behind, 2 + 2 * label]
+        found.append(Entity(labels[label], start, end, reading.text[start:end], round(float(sure.min()), 6)))
     return found

@@ -24,7 +24,7 @@ from linnet.http.generations import Generations
 from linnet.http.metrics import MEDIA_TYPE
 from linnet.http.task_models import find_writer
 from linnet.http.tracing import note_read
-from linnet.stages.serve import MAX_TEXTS, Classified, Specialists, TaggedTexts, redacted
+from linnet.stages.serve import MAX_TEXTS, Classified, Specialists, TaggedTexts, purpose, redacted
 from linnet.version import __version__
 
 router = APIRouter(route_class=CheckedRoute)
@@ -62,9 +62,8 @@ class Serving:
         """The decoder that a request names. Raises Refused for a specialist, and for a name that is not there."""
         if self.is_specialist(model):
             with about("model"):
-                kind = self.specialists.find(model).kind
-            does = "tags spans" if kind == "tag" else "labels texts"
-            raise Refused(Problem(400, f"{model} is a specialist: it {does}. Use /v1/{kind}.", param="model"))
+                does, route = purpose(self.specialists.find(model))
+            raise Refused(Problem(400, f"{model} is a specialist: it {does}. Use {route}.", param="model"))
         with about("model"):
             return self.decoders.find(model)
 

@@ -20,6 +20,7 @@ from linnet.http.openai_classify import classify_chat
 from linnet.http.openai_completions import CompletionRendering, completion_requests
 from linnet.http.openai_generate import ChatRendering, Head, chat_requests
 from linnet.http.replies import Reply
+from linnet.stages.serve import purpose
 
 router = APIRouter(route_class=CheckedRoute)
 
@@ -107,7 +108,6 @@ def _check_stream(stream: bool | None, options: StreamOptions | None) -> None:
 def _refuse_specialist(shared: Serving, model: str) -> None:
     if shared.is_specialist(model):
         with about("model"):
-            kind = shared.specialists.find(model).kind
-        does = "tags spans" if kind == "tag" else "labels texts"
-        message = f"{model} is a specialist: it {does} and continues none. Use /v1/{kind}."
+            does, route = purpose(shared.specialists.find(model))
+        message = f"{model} is a specialist: it {does} and continues none. Use {route}."
         raise Refused(Problem(400, message, param="model"))

@@ -22,6 +22,7 @@ from linnet.http.native import serving
 from linnet.http.replies import Choice, Reply
 from linnet.http.task_models import find_writer
 from linnet.metrics.extraction import read_answer
+from linnet.stages.serve import purpose
 
 router = APIRouter(route_class=CheckedRoute)
 MAX_INPUTS = 64
@@ -55,9 +56,8 @@ def _answer(body: TaskBody, request: Request, kind: Literal["extract", "generate
     found = find_writer(shared.specialists.store, body.model)
     if found is None:
         with about("model"):
-            labels = shared.specialists.find(body.model).kind
-        does = "tags spans" if labels == "tag" else "labels texts"
-        raise Refused(Problem(400, f"{body.model} {does}. Use /v1/{labels}.", param="model"))
+            does, route = purpose(shared.specialists.find(body.model))
+        raise Refused(Problem(400, f"{body.model} {does}. Use {route}.", param="model"))
     specialist, _ = found
     if (specialist.kind == "extract") != (kind == "extract"):
         other = "/v1/extract" if specialist.kind == "extract" else "/v1/generate"

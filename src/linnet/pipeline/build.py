@@ -21,15 +21,15 @@ from linnet.formats.resolve import resolve_model
 from linnet.pipeline import report
 from linnet.pipeline.build_tag import build_tagger
 from linnet.pipeline.build_text import Stopped, build_text
-from linnet.pipeline.candidates import Candidate, make_baselines, make_candidates, plan_trainings
+from linnet.pipeline.candidates import make_baselines, make_candidates, plan_trainings
 from linnet.pipeline.decoder_candidates import make_decoders
-from linnet.pipeline.search import Searched
+from linnet.pipeline.lineage import LABEL_FILES, base_lineage, data_lineage
+from linnet.pipeline.search import whole_search
 from linnet.pipeline.text_reference import check_reference
 from linnet.stages.choose import choose
 from linnet.stages.pack import model_card, pack
 from linnet.stages.prepare import prepare
 from linnet.stages.pull import PullOptions, pull
-from linnet.version import code_version
 
 STAGES = ("prepare", "evaluate", "choose", "pack")
 
@@ -112,10 +112,10 @@ def _build_classifier(task: Task, store: Store, on_event: OnEvent, until: str) -
     baselines = make_baselines(store, prepared, decision, on_event)
     trainings, excluded = plan_trainings(store, task, encoders, prepared)
     candidates = make_candidates(store, task, trainings, prepared, decision, on_event)
-    more, also = make_decoders(store, task, decoders, prepared, decision, on_event)
+    more, also, failed = make_decoders(store, task, decoders, prepared, decision, on_event)
     candidates, excluded = candidates + more, excluded | also
     if not candidates:
-        told = "; ".join(f"{name}: {why}" for name, why in excluded.items())
+        told = "; ".join(f"{name}: {why}" for name, why in (excluded | failed).items())
         raise InputError(f"No candidate can fit. {told}.", "Relax [budget], or add smaller candidates.")
     if until == "evaluate":
         found = {c.name: c.evaluations["validation"].metric(task.quality.metric).value for c in candidates}
@@ -125,7 +125,9 @@ def _build_classifier(task: Task, store: Store, on_event: OnEvent, until: str) -
     choice, chosen_step = choose(
         store, contenders, (linear.name, linear.evaluations["validation"]), task.budget, task.quality, on_event
     )
-    choice = _told(choice, candidates, excluded, prepared)
+    # Labels are quick to give: nobody is left out early.
+    questions = int(prepared.result["counts"]["validation"])
+    choice = whole_search([one.name for one in candidates], questions, excluded, failed).told_in(choice)
     if until == "choose":
         return Stopped(until, (chosen_step.run.id,), {"choice": choice.to_json()})
     winner = next(c for c in candidates if c.name == choice.candidate)
@@ -145,16 +147,6 @@ def _build_classifier(task: Task, store: Store, on_event: OnEvent, until: str) -
 
     specialist, folder, reused = pack(store, draft, winner.engine, documents, on_event)
     return BuildResult(specialist, folder, choice, reused, time.monotonic() - started)
-
-
-def _told(choice: Choice, candidates: list[Candidate], excluded: dict[str, str], prepared: Step) -> Choice:
-    """With what the plan ruled out, and how many answered what. Labels are quick to give: nobody is left out early."""
-    found = Searched(
-        strategy="exhaustive", questions=int(prepared.result["counts"]["validation"]),
-        candidates=[*(one.name for one in candidates), *excluded], excluded=excluded,
-    )  # fmt: skip
-    reasons = f"{found.in_words()} {choice.reasons}"
-    return choice.model_copy(update={"rejected": {**choice.rejected, **excluded}, "reasons": reasons})
 
 
 def _bases(store: Store, task: Task, on_event: OnEvent) -> tuple[list[Model], list[str]]:
@@ -204,13 +196,8 @@ def lineage(made: report.Made, chosen: Step) -> dict[str, Any]:
     """Hashes of everything that the specialist came from."""
     winner, prepared = made.winner, made.prepared
     return {
-        "base": _base_lineage(winner.base),
-        "dataset": prepared.run.key,
-        "train_sha256": prepared.sha256("train.jsonl"),
-        "validation_sha256": prepared.sha256("validation.jsonl"),
-        "test_sha256": prepared.sha256("test.jsonl"),
-        "code_version": code_version(),
-        **made.task.data.stated(),
+        "base": base_lineage(winner.base),
+        **data_lineage(made.task, prepared, LABEL_FILES),
         "runs": {
             "prepare": prepared.run.id,
             "tune": winner.tuned.run.id,
@@ -224,13 +211,4 @@ def lineage(made: report.Made, chosen: Step) -> dict[str, Any]:
             "quality": made.task.quality.to_json(),
             **made.task.report.settings(),
         },
-    }
-
-
-def _base_lineage(base: Model) -> dict[str, str]:
-    return {
-        "name": base.name,
-        "sha256": base.files["model.safetensors"].sha256,
-        "licence": base.licence,
-        "source": base.source,
     }

@@ -16,13 +16,13 @@ from linnet.core.task import Task
 from linnet.pipeline import text_report
 from linnet.pipeline.build_text import Packed, Stopped
 from linnet.pipeline.candidates import plan_trainings
-from linnet.pipeline.search import Searched
+from linnet.pipeline.lineage import CHAT_FILES, base_lineage, data_lineage
+from linnet.pipeline.search import whole_search
 from linnet.pipeline.tag_candidates import Tagger, lexicon, make_taggers
 from linnet.pipeline.text_candidates import Work, scaled
 from linnet.pipeline.text_data import prepare_texts
 from linnet.stages.choose import choose
 from linnet.stages.pack import pack
-from linnet.version import code_version
 
 STAGES = ("prepare", "evaluate", "choose", "pack")
 
@@ -56,12 +56,8 @@ def build_tagger(
     baseline = beside.name, scaled(beside.evaluated["validation"].evaluation)
     contenders = [one.contender() for one in made]
     choice, chosen = choose(store, contenders, baseline, task.budget, task.quality, on_event)
-    searched = Searched(
-        strategy="exhaustive", questions=int(prepared.result["counts"]["validation"]),
-        candidates=[*(one.name for one in made), *excluded], excluded=excluded,
-    )  # fmt: skip
-    words = {"rejected": {**choice.rejected, **excluded}, "reasons": f"{searched.in_words()} {choice.reasons}"}
-    choice = choice.model_copy(update=words)
+    searched = whole_search([one.name for one in made], int(prepared.result["counts"]["validation"]), excluded)
+    choice = searched.told_in(choice)
     if until == "choose":
         return Stopped(until, (chosen.run.id,), {"choice": choice.to_json()})
     winner = next(one for one in taggers if one.made.name == choice.candidate)
@@ -103,18 +99,9 @@ def _lineage(parts: text_report.Parts, winner: Tagger, chosen: Step, base: Model
     """Hashes of everything that the specialist came from."""
     work, made = parts.work, winner.made
     assert made.tuned is not None  # noqa: S101 every candidate is trained
-    files = ("train.jsonl", "validation.questions.jsonl", "test.questions.jsonl")
     return {
-        "base": {
-            "name": base.name,
-            "sha256": base.files["model.safetensors"].sha256,
-            "licence": base.licence,
-            "source": base.source,
-        },
-        "dataset": work.prepared.run.key,
-        **{f"{name.split('.')[0]}_sha256": work.prepared.sha256(name) for name in files},
-        "code_version": code_version(),
-        **work.task.data.stated(),
+        "base": base_lineage(base),
+        **data_lineage(work.task, work.prepared, CHAT_FILES),
         "runs": {
             "prepare": work.prepared.run.id,
             "tune": made.tuned.step.run.id,

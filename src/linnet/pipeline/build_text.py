@@ -20,6 +20,7 @@ from linnet.core.store import Step, Store
 from linnet.core.task import Task
 from linnet.pipeline import text_report
 from linnet.pipeline.candidates_plan import plan_candidates
+from linnet.pipeline.lineage import CHAT_FILES, base_lineage, data_lineage
 from linnet.pipeline.search import Searched
 from linnet.pipeline.text_candidates import (
     Made,
@@ -39,7 +40,6 @@ from linnet.pipeline.text_search import search
 from linnet.stages.choose import choose
 from linnet.stages.pack import pack
 from linnet.text.questions import Question, turns_of
-from linnet.version import code_version
 
 STAGES = ("prepare", "tune", "merge", "convert", "evaluate", "choose", "pack")
 
@@ -119,9 +119,7 @@ def _chosen(work: Work, made: Sequence[Made], beside: Sequence[Made], found: Sea
     baseline = None if best is None else (best.name, scaled(best.evaluated["validation"].evaluation))
     contenders = [one.contender() for one in made]
     choice, step = choose(work.store, contenders, baseline, work.task.budget, quality, work.on_event)
-    rejected = {**choice.rejected, **found.failed, **found.excluded, **found.dropped}
-    reasons = f"{found.in_words()} {choice.reasons}"
-    return choice.model_copy(update={"rejected": rejected, "reasons": reasons}), step
+    return found.told_in(choice), step
 
 
 def _primary(one: Made, metric: str) -> str:
@@ -190,22 +188,12 @@ def _lineage(parts: text_report.Parts, chosen: Step) -> dict[str, Any]:
     """Hashes of everything that the specialist came from."""
     winner, work, tuned, base = parts.winner, parts.work, parts.winner.tuned, parts.winner.base
     assert base is not None  # noqa: S101 checked by the caller
-    weights = {name: entry.sha256 for name, entry in base.files.items() if name.endswith((".safetensors", ".gguf"))}
     trained = {} if tuned is None else {"tune": tuned.step.run.id}
     if tuned is not None and tuned.merged is not None:
         trained["merge"] = tuned.merged.run.id
-    files = ("train.jsonl", "validation.questions.jsonl", "test.questions.jsonl")
     return {
-        "base": {
-            "name": base.name,
-            "sha256": next(iter(weights.values()), ""),
-            "licence": base.licence,
-            "source": base.source,
-        },
-        "dataset": work.prepared.run.key,
-        **{f"{name.split('.')[0]}_sha256": work.prepared.sha256(name) for name in files},
-        "code_version": code_version(),
-        **work.task.data.stated(),
+        "base": base_lineage(base),
+        **data_lineage(work.task, work.prepared, CHAT_FILES),
         "runs": {
             "prepare": work.prepared.run.id,
             **trained,

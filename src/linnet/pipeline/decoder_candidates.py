@@ -37,15 +37,16 @@ def instruction_of(task: Task, labels: list[str]) -> str:
 
 def make_decoders(
     store: Store, task: Task, names: list[str], prepared: Step, decision: Decision, on_event: OnEvent = silent
-) -> tuple[list[Candidate], dict[str, str]]:
+) -> tuple[list[Candidate], dict[str, str], dict[str, str]]:
     """Tune, merge, convert and evaluate every decoder by every method and type that is not an encoder's.
 
-    Beside them what `train_minutes` rules out, with the number, and the types whose gate failed, with what it said.
+    Beside them what `train_minutes` rules out, with the number; and the types whose gate failed, with what it said.
     """
     made: list[Candidate] = []
     excluded: dict[str, str] = {}
+    failed: dict[str, str] = {}
     if not names:
-        return made, excluded
+        return made, excluded, failed
     told = instruction_of(task, decision.labels)
     chats = _chats(store, prepared, told)
     kinds = [kind for kind in task.candidates.quantizations if kind not in ENCODER_TYPES] or list(DEFAULT_TYPES)
@@ -63,13 +64,13 @@ def make_decoders(
                 try:
                     entrant, gates = _entrant(store, base, (tuned, merged), kind, (told, decision.labels))
                 except GateFailed as error:
-                    excluded[named(base, way.method, kind)] = f"gate failed: {error.message}"
+                    failed[named(base, way.method, kind)] = f"gate failed: {error.message}"
                     on_event(Event("warning", "convert", f"{named(base, way.method, kind)}: {error.message}"))
                     continue
                 judged = evaluate(store, entrant, prepared, decision, on_event)
                 steps = (_as_tuned(tuned, len(job.data.train)), _with_gates(merged, kind, gates), judged)
                 made.append(candidate(entrant, kind, base, method, steps))
-    return made, excluded
+    return made, excluded, failed
 
 
 def named(base: Model, method: str, kind: str) -> str:

@@ -69,6 +69,11 @@ class Searched(Record):
             found |= {"front": choice.front, "choice": choice.candidate, "reasons": choice.reasons}
         return found
 
+    def told_in(self, choice: Choice) -> Choice:
+        """The choice with what was left out on the way to it."""
+        rejected = {**choice.rejected, **self.failed, **self.excluded, **self.dropped}
+        return choice.model_copy(update={"rejected": rejected, "reasons": f"{self.in_words()} {choice.reasons}"})
+
     def in_words(self) -> str:
         """How many were left out where, in one paragraph."""
         early = sum(len(one.dropped) for one in self.rounds if one.questions < self.questions)
@@ -84,6 +89,17 @@ class Searched(Record):
                 after = f"{one.questions} of {self.questions} questions"
                 said.append(f"{_were(one.dropped)} surely too far behind after {after}.")
         return " ".join([*said, f"{whole} answered all {self.questions} validation questions."])
+
+
+def whole_search(
+    names: Sequence[str], questions: int, excluded: dict[str, str], failed: dict[str, str] | None = None
+) -> Searched:
+    """A search in which every candidate that was made, by name, answered all questions."""
+    failed = failed or {}
+    every = [*names, *excluded, *failed]
+    return Searched(
+        strategy="exhaustive", questions=questions, candidates=every, excluded=excluded, failed=failed
+    )  # fmt: skip
 
 
 def _were(names: dict[str, str]) -> str:

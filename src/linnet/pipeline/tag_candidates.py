@@ -98,8 +98,9 @@ def judged(work: Work, made: Made, answer: Answerer, source: dict[str, Any]) -> 
 
     def run(folder: Path) -> dict[str, Any]:
         work.on_event(Event("progress", "answer", made.name))
+        said = iter(answer([one.asked for rows in questions.values() for one in rows]))
         for split, rows in questions.items():
-            write_bytes(folder / f"{split}.json", canonical(answer([one.asked for one in rows])))
+            write_bytes(folder / f"{split}.json", canonical([next(said) for _ in rows]))
         return {}
 
     step = work.store.step("answer", inputs, run, work.on_event, label=made.name)

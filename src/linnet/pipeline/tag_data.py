@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from linnet.core.errors import DataError, did_you_mean
+from linnet.core.records import Record
 from linnet.core.task import TaskPart
-from linnet.metrics.spans import Span
+from linnet.metrics.spans import Span, span_report
 from linnet.metrics.tagged import read_spans, write_spans
 from linnet.text.conversations import Turn, named
 from linnet.text.questions import Question
@@ -83,3 +84,26 @@ def label_notes(splits: Mapping[str, Sequence[Question]]) -> list[str]:
         *([f"Labels with fewer than {FEW} training spans: {', '.join(rare)}."] if rare else []),
         *([f"No test row has: {', '.join(unseen)}. Nothing is measured of them."] if unseen else []),
     ]
+
+
+class LabelScore(Record):
+    """Strict precision, recall and F1 of one label, and how many spans are true and found."""
+
+    label: str
+    precision: float
+    recall: float
+    f1: float
+    true: int
+    found: int
+
+
+def label_scores(questions: Sequence[Question], answers: Sequence[str | None]) -> list[LabelScore]:
+    """Of every label that is true or found, in their order."""
+    true = [read_spans(one.references[0]) for one in questions]
+    made = span_report(true, [read_spans(text or "[]") for text in answers])
+    return [
+        LabelScore(
+            label=label, precision=one.precision, recall=one.recall, f1=one.f, true=one.true, found=one.predicted
+        )
+        for label, one in made.per_type.items()
+    ]  # fmt: skip

@@ -1,49 +1,21 @@
-"""A finished tagger judged on a file by the ruler of its build; and its scores label by label."""
+"""A finished tagger judged on a file by the ruler of its build."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 from linnet.core.errors import InputError
 from linnet.core.events import OnEvent, silent
 from linnet.core.files import canonical, sha256_bytes
-from linnet.core.records import Record
 from linnet.core.store import Store, verify_files
 from linnet.core.task import METRICS
 from linnet.engines.onnx_runtime.onnx import ENGINE_FOLDER
-from linnet.metrics.spans import span_report
-from linnet.metrics.tagged import read_spans
 from linnet.pipeline.evaluate import Evaluated
 from linnet.pipeline.tag_candidates import NO_PROMPT, tagged
-from linnet.pipeline.tag_data import read_tag_questions
+from linnet.pipeline.tag_data import LabelScore, label_scores, read_tag_questions
 from linnet.stages.evaluate import Answers, Ruler, evaluate_answers, task_evaluation
-from linnet.text.questions import Question
 
 TEXT, SPANS = "text", "spans"
-
-
-class LabelScore(Record):
-    """Strict precision, recall and F1 of one label, and how many spans are true and found."""
-
-    label: str
-    precision: float
-    recall: float
-    f1: float
-    true: int
-    found: int
-
-
-def label_scores(questions: Sequence[Question], answers: Sequence[str | None]) -> list[LabelScore]:
-    """Of every label that is true or found, in their order."""
-    true = [read_spans(one.references[0]) for one in questions]
-    made = span_report(true, [read_spans(text or "[]") for text in answers])
-    return [
-        LabelScore(
-            label=label, precision=one.precision, recall=one.recall, f1=one.f, true=one.true, found=one.predicted
-        )
-        for label, one in made.per_type.items()
-    ]  # fmt: skip
 
 
 def evaluate_tagger(

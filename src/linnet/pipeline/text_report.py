@@ -18,7 +18,7 @@ from linnet.metrics.judging import difference
 from linnet.pipeline import report_cost
 from linnet.pipeline.evaluate import Evaluated, Wish
 from linnet.pipeline.export_card import PIPELINES
-from linnet.pipeline.tag_evaluate import label_scores
+from linnet.pipeline.tag_data import label_scores
 from linnet.pipeline.text_candidates import Made, Work
 from linnet.pipeline.text_page import render
 from linnet.pipeline.text_reference import Reference, ask_reference

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,42 +29,48 @@ def quantize(
     The result lists the gates: name, bound, measured, passed. An fp32 export that answers otherwise than torch
     raises GateFailed; a failed int8 gate is left to `choose`, which rejects the candidate.
     """
-    from linnet.engines.planning.hardware import has_int8_dot_product
+    inputs = {"settings": tuned.sha256("model/classifier.json"), "validation": prepared.sha256("validation.jsonl")}
 
-    inputs = {
-        "model": tuned.sha256("model/model.safetensors"),
-        "settings": tuned.sha256("model/classifier.json"),
-        "validation": prepared.sha256("validation.jsonl"),
-        "types": sorted(types),
-        "int8_dot_product": has_int8_dot_product(),
-    }
-    name = f"{tuned.result['method']} on {base.name}"
+    def read() -> list[str]:
+        return [e.text for e in read_examples(prepared.folder / "validation.jsonl")][:GATE_TEXTS]
 
-    def work(folder: Path) -> dict[str, Any]:
-        require("onnx", "train")
-        check_space(folder, 3 * base.files["model.safetensors"].size_bytes, f"Converting {name}")
-        texts = [e.text for e in read_examples(prepared.folder / "validation.jsonl")][:GATE_TEXTS]
-        gates = [_export(tuned.folder / "model", folder / "fp32", name, texts)]
-        if "int8" in types:
-            on_event(Event("progress", "quantize", f"{name}: int8"))
-            gates.append(_to_int8(folder / "fp32", folder / "int8", name, texts))
-        return {"gates": gates}
-
-    return store.step("quantize", inputs, work, on_event, label=name)
+    return _quantized(
+        store, base, tuned, types, _Way(inputs, read, _export, _label_logits, ("label", "texts")), on_event
+    )
 
 
 def quantize_tagger(
     store: Store, base: Model, tuned: Step, texts: list[str], types: list[str], on_event: OnEvent = silent
 ) -> Step:
     """As `quantize`, for a tagger; `texts` are those of the validation."""
-    from linnet.engines.planning.hardware import has_int8_dot_product
-
     texts = texts[:GATE_TEXTS]
     inputs = {
         "kind": "tag",
-        "model": tuned.sha256("model/model.safetensors"),
         "settings": tuned.sha256("model/tagger.json"),
         "texts": sha256_bytes(canonical(texts)),
+    }
+    way = _Way(inputs, lambda: texts, _export_tagger, _tag_logits, ("tag", "words"))
+    return _quantized(store, base, tuned, types, way, on_event)
+
+
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """What tells a classifier from a tagger: inputs of the step, the texts of its gates, its export, the logits of an
+    ONNX folder with a row for each answer, and what is answered for what."""
+
+    inputs: dict[str, Any]
+    read: Callable[[], list[str]]
+    export: Callable[[Path, Path, str, list[str]], dict[str, Any]]
+    logits: Callable[[Path, list[str]], Any]
+    words: tuple[str, str]
+
+
+def _quantized(store: Store, base: Model, tuned: Step, types: list[str], way: _Way, on_event: OnEvent) -> Step:
+    from linnet.engines.planning.hardware import has_int8_dot_product
+
+    inputs = {
+        **way.inputs,
+        "model": tuned.sha256("model/model.safetensors"),
         "types": sorted(types),
         "int8_dot_product": has_int8_dot_product(),
     }
@@ -72,13 +79,27 @@ def quantize_tagger(
     def work(folder: Path) -> dict[str, Any]:
         require("onnx", "train")
         check_space(folder, 3 * base.files["model.safetensors"].size_bytes, f"Converting {name}")
-        gates = [_export_tagger(tuned.folder / "model", folder / "fp32", name, texts)]
+        texts = way.read()
+        gates = [way.export(tuned.folder / "model", folder / "fp32", name, texts)]
         if "int8" in types:
             on_event(Event("progress", "quantize", f"{name}: int8"))
-            gates.append(_tagger_to_int8(folder / "fp32", folder / "int8", name, texts))
+            gates.append(_to_int8(folder / "fp32", folder / "int8", name, texts, way))
         return {"gates": gates}
 
     return store.step("quantize", inputs, work, on_event, label=name)
+
+
+def _label_logits(folder: Path, texts: list[str]) -> Any:
+    return OnnxClassifier(folder).logits(texts)
+
+
+def _tag_logits(folder: Path, texts: list[str]) -> Any:
+    import numpy as np
+
+    from linnet.engines.onnx_runtime.onnx_tagger import OnnxTagger
+
+    tagger = OnnxTagger(folder)
+    return np.concatenate(tagger.word_logits(tagger.read(texts)))
 
 
 def _export_tagger(model: Path, folder: Path, name: str, texts: list[str]) -> dict[str, Any]:
@@ -93,29 +114,6 @@ def _export_tagger(model: Path, folder: Path, name: str, texts: list[str]) -> di
     exported = OnnxTagger(folder)
     readings = exported.read(texts)
     return _same_logits(name, exported.word_logits(readings), word_logits(tagger, readings))
-
-
-def _tagger_to_int8(source: Path, folder: Path, name: str, texts: list[str]) -> dict[str, Any]:
-    import numpy as np
-
-    from linnet.engines.base import softmax
-    from linnet.engines.onnx_runtime.onnx_tagger import OnnxTagger
-    from linnet.engines.onnx_runtime.onnx_tools import quantize_int8
-    from linnet.metrics.classification import kl_divergence
-
-    quantize_int8(source / MODEL, _engine_folder(source, folder))
-    shutil.copyfile(source / ENGINE, folder / ENGINE)
-    taggers = [OnnxTagger(one) for one in (source, folder)]
-    before, after = (np.concatenate(one.word_logits(one.read(texts))) for one in taggers)
-    agreement = float((before.argmax(1) == after.argmax(1)).mean())
-    divergence = kl_divergence(softmax(before), softmax(after))
-    return {
-        "name": f"{name}: onnx fp32 = int8",
-        "quantization": "int8",
-        "bound": f"same tag for >= {INT8_AGREEMENT:.0%} of words",
-        "measured": f"{agreement:.1%} same, mean KL divergence {divergence:.4f}",
-        "passed": agreement >= INT8_AGREEMENT,
-    }
 
 
 def _engine_folder(model: Path, folder: Path) -> Path:
@@ -159,20 +157,21 @@ def _same_logits(name: str, ours: Sequence[Any], theirs: Sequence[Any]) -> dict[
     }
 
 
-def _to_int8(source: Path, folder: Path, name: str, texts: list[str]) -> dict[str, Any]:
+def _to_int8(source: Path, folder: Path, name: str, texts: list[str], way: _Way) -> dict[str, Any]:
     from linnet.engines.base import softmax
     from linnet.engines.onnx_runtime.onnx_tools import quantize_int8
     from linnet.metrics.classification import kl_divergence
 
     quantize_int8(source / MODEL, _engine_folder(source, folder))
     shutil.copyfile(source / ENGINE, folder / ENGINE)
-    before, after = OnnxClassifier(source).logits(texts), OnnxClassifier(folder).logits(texts)
+    before, after = way.logits(source, texts), way.logits(folder, texts)
     agreement = float((before.argmax(1) == after.argmax(1)).mean())
     divergence = kl_divergence(softmax(before), softmax(after))
+    answer, asked = way.words
     return {
         "name": f"{name}: onnx fp32 = int8",
         "quantization": "int8",
-        "bound": f"same label for >= {INT8_AGREEMENT:.0%} of texts",
+        "bound": f"same {answer} for >= {INT8_AGREEMENT:.0%} of {asked}",
         "measured": f"{agreement:.1%} same, mean KL divergence {divergence:.4f}",
         "passed": agreement >= INT8_AGREEMENT,
     }

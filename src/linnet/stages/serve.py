@@ -126,8 +126,8 @@ class Specialists:
         tagger: OnnxTagger = self._engine(specialist, folder)
         readings = tagger.read(texts)
         logits = tagger.word_logits(readings)
-        if any(not np.isfinite(one).all() for one in logits):
-            raise EngineError(f"The model of {specialist.full_name} gave a score that is not a finite number.")
+        for one in logits:
+            _check_finite(one, specialist)
         labels = specialist.decision.labels
         spans = [entities(reading, one, labels) for reading, one in zip(readings, logits, strict=True)]
         return TaggedTexts(specialist, spans, [reading.tokens for reading in readings])
@@ -170,12 +170,21 @@ def redacted(text: str, spans: Sequence[Entity]) -> str:
     return "".join([*parts, text[at:]])
 
 
-def _check_kind(specialist: Specialist, kind: str) -> None:
-    if specialist.kind == kind:
-        return
+def purpose(specialist: Specialist) -> tuple[str, str]:
+    """What it does with texts, and the route for it."""
     does = {"classify": "labels texts", "tag": "tags spans"}.get(specialist.kind, "writes texts")
-    route = f"/v1/{specialist.kind}" if specialist.kind in ("classify", "tag", "extract") else "/v1/generate"
-    raise InputError(f"{specialist.full_name} is of kind {specialist.kind}: it {does}.", f"Use {route}.")
+    return does, f"/v1/{specialist.kind}" if specialist.kind in ("classify", "tag", "extract") else "/v1/generate"
+
+
+def _check_kind(specialist: Specialist, kind: str) -> None:
+    if specialist.kind != kind:
+        does, route = purpose(specialist)
+        raise InputError(f"{specialist.full_name} is of kind {specialist.kind}: it {does}.", f"Use {route}.")
+
+
+def _check_finite(scores: Array, specialist: Specialist) -> None:
+    if not np.isfinite(scores).all():
+        raise EngineError(f"The model of {specialist.full_name} gave a score that is not a finite number.")
 
 
 def load(specialist: Specialist, folder: Path) -> Classifier | OnnxTagger:
@@ -220,5 +229,4 @@ def _check_logits(logits: Array, specialist: Specialist) -> None:
             f"The model of {specialist.full_name} gives scores of shape {logits.shape} for {labels} labels.",
             "Build the specialist again.",
         )
-    if not np.isfinite(logits).all():
-        raise EngineError(f"The model of {specialist.full_name} gave a score that is not a finite number.")
+    _check_finite(logits, specialist)

@@ -37,36 +37,24 @@ def tune(
     with the same number of threads. Raises GuardStopped, Interrupted, GateFailed, DiskFull, EngineError.
     """
     train, validation = prepared.sha256("train.jsonl"), prepared.sha256("validation.jsonl")
-    inputs = {
-        "base": {name: entry.sha256 for name, entry in base.files.items()},
-        "base_name": base.name,
-        "train": train,
-        "validation": validation,
-        "labels": labels,
-        "recipe": recipe.to_json(),
-    }
-    name = f"{recipe.method} on {base.name}"
+    inputs = {"train": train, "validation": validation, "labels": labels}
 
-    def work(folder: Path) -> dict[str, Any]:
-        require("torch", "train")
+    def work(folder: Path, digest: str) -> dict[str, Any]:
         from linnet.engines.pytorch import torch_encoder
         from linnet.training.classify import encode, train_classifier
 
-        # Weights, their average, the best ones and two moments, and the finished model: an upper bound.
-        check_space(folder, 6 * base.files["model.safetensors"].size_bytes, f"Training {name}")
         tokenizer = Path(base.path) / "tokenizer.json"
         learned, held = (
             encode(read_examples(prepared.folder / f"{split}.jsonl"), labels, tokenizer, recipe.max_tokens)
             for split in ("train", "validation")
         )
         on_event(Event("note", "tune", f"{recipe.method}: {recipe.reasons(len(learned.ids))}"))
-        digest = recipe.digest(train, validation, str(inputs["base"]), str(labels))
         trained = train_classifier(base, labels, learned, held, recipe, folder=folder, digest=digest, on_event=on_event)
-        _merge_gate(name, trained.facts.get("merge_difference", 0.0))
+        _merge_gate(f"{recipe.method} on {base.name}", trained.facts.get("merge_difference", 0.0))
         torch_encoder.save(trained.classifier, base, folder / "model")
-        return {**trained.facts, "method": recipe.method, "base": base.name, "recipe": recipe.to_json()}
+        return trained.facts
 
-    return _without_checkpoints(store.step("tune", inputs, work, on_event, label=name))
+    return _encoder_step(store, base, recipe, inputs, work, on_event)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,42 +68,53 @@ class TagJob:
 
 def tune_tagger(store: Store, base: Model, job: TagJob, recipe: Recipe, on_event: OnEvent = silent) -> Step:
     """Train a head on every token by the recipe; otherwise as `tune`."""
-    rows = [sha256_bytes(canonical(list(part))) for part in (job.train, job.validation)]
-    inputs = {
-        "kind": "tag",
-        "base": {name: entry.sha256 for name, entry in base.files.items()},
-        "base_name": base.name,
-        "train": rows[0],
-        "validation": rows[1],
-        "labels": job.labels,
-        "recipe": recipe.to_json(),
-    }
-    name = f"{recipe.method} on {base.name}"
+    train, validation = (sha256_bytes(canonical(list(part))) for part in (job.train, job.validation))
+    inputs = {"kind": "tag", "train": train, "validation": validation, "labels": job.labels}
 
-    def work(folder: Path) -> dict[str, Any]:
-        require("torch", "train")
+    def work(folder: Path, digest: str) -> dict[str, Any]:
         from linnet.engines.pytorch import torch_tagger
         from linnet.training.tag import encode_tagged, train_tagger
 
-        check_space(folder, 6 * base.files["model.safetensors"].size_bytes, f"Training {name}")
         tokenizer = Path(base.path) / "tokenizer.json"
         learned, held = (
             encode_tagged(part, job.labels, tokenizer, recipe.max_tokens) for part in (job.train, job.validation)
         )
         on_event(Event("note", "tune", f"{recipe.method}: {recipe.reasons(len(job.train))}"))
-        digest = recipe.digest(*rows, str(inputs["base"]), str(job.labels))
         trained = train_tagger(
             base, job.labels, learned, held, recipe, folder=folder, digest=digest, on_event=on_event
         )  # fmt: skip
-        _merge_gate(name, trained.facts.get("merge_difference", 0.0))
+        _merge_gate(f"{recipe.method} on {base.name}", trained.facts.get("merge_difference", 0.0))
         torch_tagger.save(trained.tagger, base, folder / "model", job.labels)
-        return {**trained.facts, "method": recipe.method, "base": base.name, "recipe": recipe.to_json()}
+        return trained.facts
 
-    return _without_checkpoints(store.step("tune", inputs, work, on_event, label=name))
+    return _encoder_step(store, base, recipe, inputs, work, on_event)
 
 
-def _without_checkpoints(step: Step) -> Step:
-    """The finished training of an encoder, less what it would have gone on from."""
+def _encoder_step(
+    store: Store,
+    base: Model,
+    recipe: Recipe,
+    own: dict[str, Any],
+    train: Callable[[Path, str], dict[str, Any]],
+    on_event: OnEvent,
+) -> Step:
+    """The step around a training of an encoder: `train` gets its folder and what a checkpoint may be continued by.
+
+    `own` are its inputs beside base and recipe: train, validation and labels among them.
+    """
+    files = {name: entry.sha256 for name, entry in base.files.items()}
+    inputs = {**own, "base": files, "base_name": base.name, "recipe": recipe.to_json()}
+    name = f"{recipe.method} on {base.name}"
+
+    def work(folder: Path) -> dict[str, Any]:
+        require("torch", "train")
+        # Weights, their average, the best ones and two moments, and the finished model: an upper bound.
+        check_space(folder, 6 * base.files["model.safetensors"].size_bytes, f"Training {name}")
+        digest = recipe.digest(own["train"], own["validation"], str(files), str(own["labels"]))
+        facts = train(folder, digest)
+        return {**facts, "method": recipe.method, "base": base.name, "recipe": recipe.to_json()}
+
+    step = store.step("tune", inputs, work, on_event, label=name)
     if not step.reused:
         from linnet.training import checkpoints
         from linnet.training.classify import CHECKPOINTS

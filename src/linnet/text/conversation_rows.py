@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from linnet.core.errors import DataError, InputError, os_errors
+from linnet.core.errors import DataError, InputError, did_you_mean, os_errors
 from linnet.core.files import sha256_file
 from linnet.formats import plain_text
 from linnet.formats.datasets_folder import is_dataset, read_dataset
@@ -45,6 +45,16 @@ class RawRows:
     def where(self, index: int) -> str:
         """'a.jsonl, line 7', for messages."""
         return f"{self.path.name}, {self.names[index] if self.names else f'{self.unit} {self.numbers[index]}'}"
+
+
+def check_column(rows: RawRows, column: str) -> None:
+    """Raise DataError for a column that no row has, with the nearest."""
+    known = list({key: None for row in rows.rows for key in row})
+    if column not in known:
+        raise DataError(
+            f"{rows.path.name}: there is no column {column!r}.{did_you_mean(column, known)}",
+            f"Its columns are: {', '.join(map(repr, known))[:500]}.",
+        )
 
 
 def read_rows(path: Path, *, split: str = "", plain: str = "") -> RawRows:

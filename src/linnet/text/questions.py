@@ -12,12 +12,12 @@ from typing import Any
 
 from pydantic import Field
 
-from linnet.core.errors import DataError, InputError, did_you_mean
+from linnet.core.errors import DataError, InputError
 from linnet.core.files import canonical
 from linnet.core.records import Record
 from linnet.core.task import fill_template, template_columns
 from linnet.text.conversation_formats import read_conversations
-from linnet.text.conversation_rows import RawRows, read_rows, text_of
+from linnet.text.conversation_rows import RawRows, check_column, read_rows, text_of
 from linnet.text.conversations import Chat, Turn
 from linnet.text.splits import rank
 
@@ -94,23 +94,14 @@ def question_of(chat: Chat, group: str = "") -> Question:
 
 def _groups(path: Path, column: str) -> dict[int, str]:
     rows = read_rows(path)
-    _check_column(rows, column)
+    check_column(rows, column)
     texts = (text_of(row.get(column), rows.where(index)) for index, row in enumerate(rows.rows))
     return dict(zip(rows.numbers, texts, strict=True))
 
 
-def _check_column(rows: RawRows, column: str) -> None:
-    known = list({key: None for row in rows.rows for key in row})
-    if column not in known:
-        raise DataError(
-            f"{rows.path.name}: there is no column {column!r}.{did_you_mean(column, known)}",
-            f"Its columns are: {', '.join(map(repr, known))[:500]}.",
-        )
-
-
 def _by_columns(rows: RawRows, asking: Asking) -> list[Question]:
     for column in (*template_columns(asking.input), *filter(None, (asking.output, asking.group))):
-        _check_column(rows, column)
+        check_column(rows, column)
     if asking.output in template_columns(asking.input):
         raise DataError(f"The answer {asking.output!r} is also in the question.", "Take it out of the input.")
     found = []

@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from linnet.core.errors import DataError, did_you_mean
+from linnet.core.errors import DataError
 from linnet.core.records import Record
-from linnet.text.conversation_rows import RawRows, read_rows, text_of
+from linnet.text.conversation_rows import check_column, read_rows, text_of
 
 # Names that annotation tools give to the same things.
 LABELS = ("label", "labels", "type", "entity", "entity_group", "entity_type", "tag")
@@ -72,7 +72,7 @@ def read_tagged(path: Path, text: str, spans: str, group: str = "") -> TaggedFil
     """
     rows, notes, found = read_rows(path), Notes(), []
     for column in filter(None, (text, spans, group)):
-        _check_column(rows, column)
+        check_column(rows, column)
     for index, row in enumerate(rows.rows):
         where = rows.where(index)
         asked, given = row.get(text), _parsed(row.get(spans), where)
@@ -97,15 +97,6 @@ def read_tagged(path: Path, text: str, spans: str, group: str = "") -> TaggedFil
             "A label is a type such as NAME, not the words.",
         )
     return made
-
-
-def _check_column(rows: RawRows, column: str) -> None:
-    known = list({key: None for row in rows.rows for key in row})
-    if column not in known:
-        raise DataError(
-            f"{rows.path.name}: there is no column {column!r}.{did_you_mean(column, known)}",
-            f"Its columns are: {', '.join(map(repr, known))[:500]}.",
-        )
 
 
 def _parsed(value: Any, where: str) -> list[Any]:

@@ -21,7 +21,7 @@ from linnet.core.records import Model
 from linnet.core.settings import threads
 from linnet.engines.base import Array
 from linnet.engines.pytorch.torch_tagger import TextTagger, from_base
-from linnet.engines.tags import Reader, Reading, best_tags, word_tags
+from linnet.engines.tags import Reader, Reading, best_tags, of_words, tag_spans, word_tags
 from linnet.training import lora
 from linnet.training.batching import epoch_batches, padding_share
 from linnet.training.classify import CHECKPOINTS, SCORE_TOKENS, check_tokens, layer_groups, pad
@@ -104,15 +104,7 @@ def _of_words(tagger: TextTagger, readings: Sequence[Reading], function: Any, wi
         chosen, order = order[-size:], order[:-size]
         logits = function(*pad([windows[i].ids for i in chosen])).numpy()
         found |= {i: logits[row, windows[i].lead :] for row, i in enumerate(chosen)}
-    out, first = [], 0
-    for reading in readings:
-        rows = []
-        for word in reading.words:
-            place = reading.owner(word)
-            rows.append(found[first + place][word.token - reading.windows[place].begin])
-        first += len(reading.windows)
-        out.append(np.asarray(rows, dtype=np.float32).reshape(len(rows), width))
-    return out
+    return of_words(readings, (found[i] for i in range(len(windows))), width)
 
 
 def start_head(tagger: TextTagger, train: TagData, seed: int) -> None:
@@ -152,20 +144,9 @@ def _score(tagger: TextTagger, held: TagData) -> dict[str, float]:
         scores = torch.from_numpy(logits).log_softmax(-1)
         loss -= float(scores[range(len(true)), true].sum())
         words += len(true)
-        right, said = _spans(true), _spans(best_tags(scores.numpy()))
+        right, said = (set(tag_spans(tags)) for tags in (true, best_tags(scores.numpy())))
         matched, made, wanted = matched + len(right & said), made + len(said), wanted + len(right)
     return {"loss": loss / max(1, words), "metric": 2 * matched / max(1, made + wanted)}
-
-
-def _spans(tags: Sequence[int]) -> set[tuple[int, int, int]]:
-    """(label, first word, word behind the last) of every span."""
-    found: list[tuple[int, int, int]] = []
-    for place, tag in enumerate(tags):
-        if tag % 2 == 1:
-            found.append(((tag - 1) // 2, place, place + 1))
-        elif tag:
-            found[-1] = (found[-1][0], found[-1][1], place + 1)
-    return set(found)
 
 
 def _make_job(tagger: TextTagger, train: TagData, held: TagData, recipe: Recipe, digest: str) -> Job:

@@ -45,7 +45,7 @@ class OnnxClassifier:
         self._lock = threading.Lock()
         try:
             self._tokenizer: Any = Tokenizer.from_file(str(folder / TOKENIZER))
-            self._session: Any = open_session(self._model, self._threads)
+            self._session: Any = TokenModel(self._model, self._threads, self._pad_id)
         except Exception as error:  # both libraries raise bare Exception subclasses of their own
             raise EngineError(f"{folder} could not be loaded: {error}.", "Build the specialist again.") from error
         self._tokenizer.no_padding()
@@ -64,11 +64,11 @@ class OnnxClassifier:
         batches = like_length_batches([len(rows[i]) for i in order], TOKENS_PER_BATCH)
         picked = [[order[i] for i in batch] for batch in batches]
         if len(rows) < SPREAD_TEXTS or self._threads == 1:
-            scores = [self._run(self._session, [rows[i] for i in chosen]) for chosen in picked]
+            scores = [self._session.run([rows[i] for i in chosen]) for chosen in picked]
         else:
             session, pool = self._spread_session()
             # The long ones first, so that the cores end together.
-            found = pool.map(lambda chosen: self._run(session, [rows[i] for i in chosen]), picked[::-1])
+            found = pool.map(lambda chosen: session.run([rows[i] for i in chosen]), picked[::-1])
             scores = list(found)[::-1]
         if not scores:
             return np.empty((0, 0), dtype=np.float32)
@@ -81,12 +81,9 @@ class OnnxClassifier:
         """A session that keeps to the core it is called from, and one thread for each core. Made when first needed."""
         with self._lock:
             if self._spread is None:
-                self._spread = open_session(self._model, 1), ThreadPoolExecutor(self._threads)
+                self._spread = TokenModel(self._model, 1, self._pad_id), ThreadPoolExecutor(self._threads)
             spread: tuple[Any, ThreadPoolExecutor] = self._spread
             return spread
-
-    def _run(self, session: Any, rows: list[list[int]]) -> Array:
-        return run_padded(session, rows, self._pad_id)
 
     def close(self) -> None:
         self._session = None
@@ -95,34 +92,37 @@ class OnnxClassifier:
             self._spread = None
 
 
-def open_session(model: str, thread_count: int) -> Any:
-    import onnxruntime
+class TokenModel:
+    """An ONNX file that takes token ids and their mask, open."""
 
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = thread_count
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    # Threads wait for each other busily for a moment: an operator on one short text takes less time than waking a
-    # thread does. They sleep soon after, so that an idle server takes no processor time.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "1")
-    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    def __init__(self, model: str, thread_count: int, pad_id: int) -> None:
+        import onnxruntime
 
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = thread_count
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        # Threads wait for each other busily for a moment: an operator on one short text takes less time than waking a
+        # thread does. They sleep soon after, so that an idle server takes no processor time.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "1")
+        self._session: Any = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        self._names = {node.name for node in self._session.get_inputs()}
+        self._pad_id = pad_id
 
-def run_padded(session: Any, rows: list[list[int]], pad_id: int) -> Array:
-    """The first result for rows of token ids, padded to the longest. Raises EngineError when the run fails."""
-    width = max(len(ids) for ids in rows)
-    ids = np.full((len(rows), width), pad_id, dtype=np.int64)
-    mask = np.zeros((len(rows), width), dtype=np.int64)
-    for index, row in enumerate(rows):
-        ids[index, : len(row)] = row
-        mask[index, : len(row)] = 1
-    names = {node.name for node in session.get_inputs()}
-    feed = {name: value for name, value in (("input_ids", ids), ("attention_mask", mask)) if name in names}
-    try:
-        result: Array = session.run(None, feed)[0]
-    except Exception as error:
-        raise EngineError(f"The model failed on a batch of {len(rows)} texts: {error}.") from error
-    return result
+    def run(self, rows: list[list[int]]) -> Array:
+        """The first result for rows of token ids, padded to the longest. Raises EngineError when the run fails."""
+        width = max(len(ids) for ids in rows)
+        ids = np.full((len(rows), width), self._pad_id, dtype=np.int64)
+        mask = np.zeros((len(rows), width), dtype=np.int64)
+        for index, row in enumerate(rows):
+            ids[index, : len(row)] = row
+            mask[index, : len(row)] = 1
+        feed = {"input_ids": ids, "attention_mask": mask}
+        try:
+            result: Array = self._session.run(None, {k: v for k, v in feed.items() if k in self._names})[0]
+        except Exception as error:
+            raise EngineError(f"The model failed on a batch of {len(rows)} texts: {error}.") from error
+        return result
 
 
 def like_length_batches(lengths: Sequence[int], tokens_per_batch: int) -> list[range]:

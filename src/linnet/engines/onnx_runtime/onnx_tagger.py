@@ -15,16 +15,8 @@ from linnet.core.errors import EngineError
 from linnet.core.files import read_json
 from linnet.core.settings import threads
 from linnet.engines.base import Array
-from linnet.engines.onnx_runtime.onnx import (
-    ENGINE,
-    MODEL,
-    TOKENIZER,
-    TOKENS_PER_BATCH,
-    like_length_batches,
-    open_session,
-    run_padded,
-)
-from linnet.engines.tags import Entity, Reader, Reading, Window, entities
+from linnet.engines.onnx_runtime.onnx import ENGINE, MODEL, TOKENIZER, TOKENS_PER_BATCH, TokenModel, like_length_batches
+from linnet.engines.tags import Entity, Reader, Reading, Window, entities, of_words
 
 
 class OnnxTagger:
@@ -36,10 +28,9 @@ class OnnxTagger:
     def __init__(self, folder: Path, thread_count: int | None = None) -> None:
         facts = read_json(folder / ENGINE)
         self.labels: list[str] = facts["labels"]
-        self._pad_id: int = facts["pad_id"]
         self._reader = Reader(folder / TOKENIZER, facts["max_tokens"])
         try:
-            self._session: Any = open_session(str(folder / MODEL), thread_count or threads())
+            self._session: Any = TokenModel(str(folder / MODEL), thread_count or threads(), facts["pad_id"])
         except Exception as error:  # the library raises bare Exception subclasses of its own
             raise EngineError(f"{folder} could not be loaded: {error}.", "Build the specialist again.") from error
 
@@ -55,17 +46,7 @@ class OnnxTagger:
     def word_logits(self, readings: Sequence[Reading]) -> list[Array]:
         """For each text the logits of its words, shape (words, tags)."""
         windows = [window for reading in readings for window in reading.windows]
-        found = iter(self._all(windows))
-        out: list[Array] = []
-        for reading in readings:
-            parts = [next(found) for _ in reading.windows]
-            rows = []
-            for word in reading.words:
-                place = reading.owner(word)
-                rows.append(parts[place][word.token - reading.windows[place].begin])
-            empty = np.empty((0, 1 + 2 * len(self.labels)), dtype=np.float32)
-            out.append(np.asarray(rows, dtype=np.float32) if rows else empty)
-        return out
+        return of_words(readings, self._all(windows), 1 + 2 * len(self.labels))
 
     def _all(self, windows: Sequence[Window]) -> list[Array]:
         """The logits of each window's own tokens, shape (tokens, tags), run in batches of like length."""
@@ -73,7 +54,7 @@ class OnnxTagger:
         out: list[Array] = [np.empty(0, dtype=np.float32)] * len(windows)
         for batch in like_length_batches([len(windows[i].ids) for i in order], TOKENS_PER_BATCH):
             chosen = [order[i] for i in batch]
-            logits = run_padded(self._session, [windows[i].ids for i in chosen], self._pad_id)
+            logits = self._session.run([windows[i].ids for i in chosen])
             for row, i in enumerate(chosen):
                 out[i] = logits[row, windows[i].lead : windows[i].lead + windows[i].count]
         return out
