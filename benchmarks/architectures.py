@@ -224,7 +224,7 @@ def difference(folder: Path, gguf: Path) -> float:
     with Scorer(gguf, context=256) as scorer:
         ids = [1, *(i for text in TEXTS for i in scorer.tokenize(text, bos=False))][:200]
         ours = scorer.logits(ids)
-    theirs = logits(folder, ids)[:, : ours.shape[1]]
+    theirs = logits(folder, "float32", ids)[:, : ours.shape[1]]
     return float(np.linalg.norm(ours[:, : theirs.shape[1]] - theirs) / np.linalg.norm(theirs))
 
 
@@ -277,7 +277,7 @@ def page(rows: Sequence[Row]) -> str:
     return "\n".join([*lines, *(f"| {' | '.join(row.cells())} |" for row in rows)]) + "\n"
 
 
-def forked(module: str, job: dict[str, Any], scratch: Path, seconds: float) -> None:  # noqa: ARG001
+def forked(module: str, job: dict[str, Any], scratch: Path, seconds: float, doing: str = "converted to GGUF") -> None:  # noqa: ARG001
     """engines.convert.run_child without a new interpreter: the same module, in a fork of this process."""
     said, tell = os.pipe()
     child = os.fork()
@@ -297,7 +297,7 @@ def forked(module: str, job: dict[str, Any], scratch: Path, seconds: float) -> N
         lines = [line for line in handle.read().splitlines() if line.strip()]
     _, status = os.waitpid(child, 0)
     if status:
-        raise EngineError(f"{job['folder']} could not be converted to GGUF: {(lines or [str(status)])[-1]}.")
+        raise EngineError(f"{job['folder']} could not be {doing}: {(lines or [str(status)])[-1]}.")
 
 
 def main() -> None:

@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks import random_llama
-from benchmarks.quantize import measured
+from benchmarks.processes import measured
 from benchmarks.random_llama import Shape
 from linnet.core.store import Store
 from linnet.engines.llama.engine import LlamaEngine
@@ -91,13 +91,13 @@ def quantized(name: str, kind: str, machine: MachineSpeed) -> Iterator[Row]:
     after.unlink(missing_ok=True)
     home, started = OUT / "plan-store", before.stat().st_size
     shutil.rmtree(home, ignore_errors=True)
-    seconds, _, peak = measured([sys.executable, "-c", QUANTIZE, str(home), str(before), kind, str(after)])
+    taken = measured([sys.executable, "-c", QUANTIZE, str(home), str(before), kind, str(after)])
     shape = read_shape(after)
     memory = quantize_cost.memory_bytes(started, shape, folder=False)
     prefill = min(machine.prefill_weights.values())
     time = quantize_cost.seconds(shape.weights, started, machine.threads, prefill=prefill, folder=False)
-    yield Row(f"quantize to {kind}: peak", name, "memory", memory / MIB, peak / MIB, "MiB")
-    yield Row(f"quantize to {kind}: time", name, "speed", time, seconds, "s")
+    yield Row(f"quantize to {kind}: peak", name, "memory", memory / MIB, taken.peak_bytes / MIB, "MiB")
+    yield Row(f"quantize to {kind}: time", name, "speed", time, taken.seconds, "s")
 
 
 def ran(name: str, kind: str, context: int, machine: MachineSpeed) -> Iterator[Row]:
@@ -127,30 +127,9 @@ def ran(name: str, kind: str, context: int, machine: MachineSpeed) -> Iterator[R
     yield Row("run: answer", label, "speed", speed.decode, statistics.median(written[1:]), "tokens/s")
 
 
-def folder(name: str) -> Path:
-    """The shape as a Hugging Face folder in BF16, with a small tokenizer."""
-    import torch
-    from transformers import LlamaConfig, LlamaForCausalLM
-
-    from recipes.nano.tokenizer import save, train_tokenizer
-
-    made, shape = OUT / f"plan-{name}-hf", SHAPES[name]
-    if not (made / "model.safetensors").is_file():
-        save(train_tokenizer(TEXTS * 9), made)
-        torch.manual_seed(0)
-        config = LlamaConfig(
-            hidden_size=shape.width, num_hidden_layers=shape.layers, intermediate_size=shape.feed_forward,
-            num_attention_heads=shape.heads, num_key_value_heads=shape.kv_heads, vocab_size=shape.vocabulary,
-            max_position_embeddings=shape.context, tie_word_embeddings=True, bos_token_id=1, eos_token_id=3,
-            pad_token_id=0,
-        )  # fmt: skip
-        LlamaForCausalLM(config).to(torch.bfloat16).save_pretrained(made)
-    return made
-
-
 def tuned(name: str, method: str, machine: MachineSpeed) -> Iterator[Row]:
     """One epoch on SOURCE_ROWS rows, beside the forecast that plans and rehearsals use."""
-    base, home = folder(name), OUT / "plan-store"
+    base, home = random_llama.folder(OUT / f"plan-{name}-hf", SHAPES[name], TEXTS), OUT / "plan-store"
     shutil.rmtree(home, ignore_errors=True)
     rows = OUT / "plan-rows.jsonl"
     said = [{"prompt": f"{number} {TEXTS[0]}", "completion": TEXTS[0] * 2} for number in range(SOURCE_ROWS)]

@@ -1,22 +1,20 @@
 """GGUF to GGUF against the `llama-quantize` in $LINNET_PEERS/bin: `python -m benchmarks.quantize [TYPE ...]`.
 
 A random Llama in F16 (1B shape by default; LINNET_BENCH_LAYERS makes it smaller) is quantised by both, on the same
-threads, taking turns; a row is the median of the ratios of neighbours. Bytes written are those that the kernel counts
-for the process; peak memory is its largest resident set.
+threads, taking turns; a row is the median of the ratios of neighbours.
 """
 
 from __future__ import annotations
 
 import os
 import statistics
-import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
 
 from benchmarks.classify import keep
+from benchmarks.processes import Taken, measured
 from linnet.formats.gguf_write import head, padded, place, text, uint32
 
 OUT = Path(os.environ.get("LINNET_BENCH", ".bench"))
@@ -53,29 +51,19 @@ def make_model(path: Path) -> Path:
     return path
 
 
-def measured(command: list[str]) -> tuple[float, int, int]:
-    """Seconds, bytes written and peak resident bytes of a process.
-
-    The kernel's counters are read while it runs: ru_maxrss would count what this process held when it forked.
-    """
-    began, written, peak = time.monotonic(), 0, 0
-    child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    while child.poll() is None:
-        try:
-            status = Path(f"/proc/{child.pid}/status").read_text()
-            counters = dict(line.split(": ") for line in Path(f"/proc/{child.pid}/io").read_text().splitlines())
-        except OSError:
-            continue
-        written = max(written, int(counters["wchar"]))
-        peak = max(peak, *(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM")), 0)
-        time.sleep(0.02)
-    assert child.returncode == 0, command
-    return time.monotonic() - began, written, peak * 1024
+def beside(runs: list[tuple[Taken, Taken]]) -> dict[str, float]:
+    """Medians of ours, and the median of the ratios of ours over theirs in one round."""
+    found = {}
+    for name in ("seconds", "written_bytes", "peak_bytes"):
+        found[name] = round(statistics.median(getattr(one, name) for one, _ in runs), 2)
+        ratios = [getattr(one, name) / getattr(other, name) for one, other in runs]
+        found[f"{name}_ratio"] = round(statistics.median(ratios), 3)
+    return found
 
 
 def compare(peer: Path, source: Path, kind: str, threads: int) -> None:
     ours, theirs = OUT / "ours.gguf", OUT / "theirs.gguf"
-    runs: list[tuple[tuple[float, int, int], tuple[float, int, int]]] = []
+    runs: list[tuple[Taken, Taken]] = []
     for _ in range(ROUNDS):
         for path in (ours, theirs):
             path.unlink(missing_ok=True)
@@ -84,10 +72,7 @@ def compare(peer: Path, source: Path, kind: str, threads: int) -> None:
         runs.append((one, other))
     assert ours.read_bytes() == theirs.read_bytes(), kind
     found = {"threads": threads, "source_bytes": source.stat().st_size, "bytes": ours.stat().st_size}
-    for place_, name in enumerate(("seconds", "written_bytes", "peak_bytes")):
-        found[name] = round(statistics.median(one[place_] for one, _ in runs), 2)  # type: ignore[assignment]
-        found[f"{name}_ratio"] = round(statistics.median(o[place_] / t[place_] for o, t in runs), 3)  # type: ignore
-    keep(f"quantize-{kind}", found)
+    keep(f"quantize-{kind}", found | beside(runs))
 
 
 def main() -> None:

@@ -93,3 +93,23 @@ def _add_tensors(writer: Any, shape: Shape, kind: Any, attends: bool) -> None:
     norms = [f"blk.{layer}.{name}.weight" for layer in range(shape.layers) for name in ("attn_norm", "ffn_norm")]
     for name in ("output_norm.weight", *norms):
         writer.add_tensor(name, np.ones(width, dtype=np.float32))
+
+
+def folder(made: Path, shape: Shape, texts: list[str]) -> Path:
+    """A Hugging Face folder in BF16, its embeddings tied, with a small tokenizer; made once."""
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    from recipes.nano.tokenizer import save, train_tokenizer
+
+    if not (made / "model.safetensors").is_file():
+        save(train_tokenizer(texts * 9), made)
+        torch.manual_seed(0)
+        config = LlamaConfig(
+            hidden_size=shape.width, num_hidden_layers=shape.layers, intermediate_size=shape.feed_forward,
+            num_attention_heads=shape.heads, num_key_value_heads=shape.kv_heads, vocab_size=shape.vocabulary,
+            max_position_embeddings=shape.context, tie_word_embeddings=True, bos_token_id=1, eos_token_id=3,
+            pad_token_id=0,
+        )  # fmt: skip
+        LlamaForCausalLM(config).to(torch.bfloat16).save_pretrained(made)
+    return made

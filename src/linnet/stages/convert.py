@@ -329,11 +329,11 @@ def _tell(made: Quantized, on_event: OnEvent) -> None:
 def _gate(source: Model, partial: Path, wish: Wish) -> Gate:
     from linnet.engines.quantization.quantize_gate import against_folder, against_gguf
 
-    report = check_model(partial)
+    check_model(partial)
     if source.format == "gguf":
         return against_gguf(Path(source.path), partial, wish.mixture, wish.threads)
     try:
-        return against_folder(Path(source.path), partial, wish.mixture, report.parameters or 0, wish.threads)
+        return against_folder(Path(source.path), partial, wish.mixture, wish.threads)
     except EngineError as error:
         raise EngineError(f"{source.name} was converted, but cannot be proven: {error.message}", error.hint) from error
 

@@ -25,11 +25,12 @@ def memory_bytes(source_bytes: int, result: Shape, *, folder: bool) -> int:
     """The most memory at once: the comparison of the result with its source.
 
     From a GGUF both are mapped side by side, each with the logits of a batch, and the logits of the text are compared.
-    From a folder torch holds the source in float32 instead; before that a computed tensor may be whole in memory.
+    From a folder torch maps the source instead and holds its largest part in float32; before that a computed tensor may
+    be whole in memory. Folders of several precisions take more: 4 bytes a weight.
     """
     if folder:
         largest = max((tensor.elements for tensor in result.tensors), default=0)
-        return PYTHON_BYTES + TORCH_BYTES + max(4 * result.parameters + source_bytes, 16 * largest)
+        return PYTHON_BYTES + TORCH_BYTES + max(source_bytes + 4 * largest, 16 * largest)
     row = 4 * result.vocabulary
     rows = max(SEQUENCES, min(BATCH, ROW_BYTES // max(1, row)))
     logits = 2 * rows * row + 2 * GATE_TOKENS * row

@@ -34,7 +34,9 @@ HARD = (
     "a" * 40, "½ ² ٤ ①",
 )  # fmt: skip
 WINDOW = 256
-ROOM = 1.3  # memory of torch's model over its weights in float32
+ROOM = 1.3  # memory of torch's model over its weights
+# How a folder keeps its weights -> how torch holds them, and their bytes. Any other mixture is held in float32.
+HELD: dict[tuple[str, ...], tuple[str, int]] = {("BF16",): ("bfloat16", 2), ("F16",): ("float16", 2)}
 REFERENCE = "linnet.engines.conversion.reference_main"
 # The largest mean divergence, in nats, of a file that is to predict as its source: beyond it something else is wrong.
 BOUNDS = {"F32": 1e-3, "F16": 2e-3, "BF16": 1e-2, "Q8_0": 5e-2}
@@ -63,23 +65,27 @@ def against_gguf(source: Path, result: Path, kind: str, threads: int) -> Gate:
     return Gate(divergence=found)
 
 
-def against_folder(folder: Path, result: Path, kind: str, parameters: int, threads: int) -> Gate:
+def against_folder(folder: Path, result: Path, kind: str, threads: int) -> Gate:
     """Compare a GGUF in the engine with the folder it came from: its tokens, and its logits as torch computes them.
 
     Raises GateFailed, naming the first text that is read otherwise, EngineError when the file does not load.
     """
     import psutil
 
+    from linnet.formats.model_check import check_model
+
+    report = check_model(folder)
+    precision, bytes_each = HELD.get(tuple(report.quantisation), ("float32", 4))
     with _opened(result, threads) as scorer:
         check_prompts(folder, result, scorer)
         compared = _compare_tokens(folder, scorer)
         ids = _ids(scorer)
         ours = scorer.logits(ids)
-    need = int(ROOM * 4 * parameters)
+    need = int(ROOM * bytes_each * report.parameters)
     if need > (have := psutil.virtual_memory().available):
         note = f"the source needs {need / 1e9:.1f} GB to run in torch, {have / 1e9:.1f} GB are free: not compared"
         return Gate(tokens_compared=compared, note=note)
-    theirs = _torch_logits(folder, ids, result.parent)
+    theirs = _torch_logits(folder, precision, ids, result.parent)
     width = min(theirs.shape[1], ours.shape[1])  # the conversion pads a vocabulary, and so do some checkpoints
     theirs, ours = theirs[:, :width], ours[:, :width]
     found = divergences.divergence(divergences.kl_divergences(theirs, ours), theirs.argmax(1) == ours.argmax(1))
@@ -176,11 +182,11 @@ def _compare_tokens(folder: Path, scorer: Scorer) -> int:
     return len(HARD) + 1
 
 
-def _torch_logits(folder: Path, ids: list[int], scratch: Path) -> NDArray[np.float32]:
+def _torch_logits(folder: Path, precision: str, ids: list[int], scratch: Path) -> NDArray[np.float32]:
     from linnet.engines.conversion.convert import run_child
 
     target = scratch / "logits.npy"
-    job = {"folder": str(folder), "ids": ids, "target": str(target), "parent": os.getpid()}
-    run_child(REFERENCE, job, scratch, 3600)
+    job = {"folder": str(folder), "precision": precision, "ids": ids, "target": str(target), "parent": os.getpid()}
+    run_child(REFERENCE, job, scratch, 3600, "run in torch")
     found: NDArray[np.float32] = np.load(target, allow_pickle=False)
     return found
