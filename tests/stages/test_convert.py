@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from linnet.core.store import Store
 from linnet.engines.conversion.convert import hf_to_gguf
 from linnet.engines.quantization import quantize_gate
 from linnet.engines.quantization.quantize_file import Wish, from_gguf
+from linnet.engines.quantization.quantize_guided import read_types
 from linnet.formats.gguf import read_gguf
 from linnet.formats.resolve import resolve_model
 from linnet.stages.convert import Options, check_convert, convert
@@ -190,3 +192,17 @@ def test_check_tells_what_would_be_written(store: Store, tmp_path: Path) -> None
     assert found.quantized == made.quantized
     refused = check_convert(store, str(tiny(tmp_path / "t.gguf")), "IQ2_XS")
     assert refused.possible == (not refused.problem)
+
+
+def test_a_list_of_types_is_not_held_to_the_bound_of_the_most_frequent_one(store: Store, tmp_path: Path) -> None:
+    """What is mostly Q8_0 may hold smaller types, and then differs more than Q8_0 does."""
+    convert(store, str(stories()), "Q8_0", Options(out=str(tmp_path / "plain.gguf")))
+    types = read_types(tmp_path / "plain.gguf")
+    coarse = sorted(name for name, kind in types.items() if kind == "Q8_0" and "ffn_" in name)
+    listed = tmp_path / "types.json"
+    listed.write_text(json.dumps({"tensor_types": types | dict.fromkeys(coarse, "Q4_0")}))
+    found = convert(store, str(stories()), "", Options(out=str(tmp_path / "listed.gguf"), types=listed))
+    kinds = list(read_types(tmp_path / "listed.gguf").values())
+    assert kinds.count("Q8_0") > kinds.count("Q4_0") == len(coarse) > 3
+    assert found.gate.divergence is not None
+    assert found.gate.divergence.mean > quantize_gate.BOUNDS["Q8_0"]

@@ -330,10 +330,12 @@ def _gate(source: Model, partial: Path, wish: Wish) -> Gate:
     from linnet.engines.quantization.quantize_gate import against_folder, against_gguf
 
     check_model(partial)
+    # A choice of types is named after the most frequent one, whose bound it need not hold.
+    kind = wish.target or "a list of types" if wish.types else wish.mixture
     if source.format == "gguf":
-        return against_gguf(Path(source.path), partial, wish.mixture, wish.threads)
+        return against_gguf(Path(source.path), partial, kind, wish.threads)
     try:
-        return against_folder(Path(source.path), partial, wish.mixture, wish.threads)
+        return against_folder(Path(source.path), partial, kind, wish.threads)
     except EngineError as error:
         raise EngineError(f"{source.name} was converted, but cannot be proven: {error.message}", error.hint) from error
 
