@@ -1,4 +1,4 @@
-"""Opens what reads texts: a classifier or tagger in ONNX, or a decoder that scores labels. The folder says which."""
+"""Opens what reads texts: a classifier or tagger in ONNX, or a decoder in place of either. The folder says which."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from linnet.engines.base import Classifier
+from linnet.engines.tags import Tagger
 
 
 def open_classifier(folder: Path) -> Classifier:
@@ -19,13 +20,27 @@ def open_classifier(folder: Path) -> Classifier:
     return OnnxClassifier(folder)
 
 
-def open_reader(folder: Path) -> Callable[[Sequence[str]], object]:
-    """What answers texts, whatever its answers are: for measuring. Raises as `open_classifier`."""
+def open_tagger(folder: Path) -> Tagger:
+    """The tagger in a folder. Raises EngineError when it cannot be loaded, and what `DecoderTagger` raises."""
+    from linnet.engines.llama.llama_tagger import TAGGER, DecoderTagger
+
+    if (folder / TAGGER).is_file():
+        return DecoderTagger(folder)
+    from linnet.engines.onnx_runtime.onnx_tagger import OnnxTagger
+
+    return OnnxTagger(folder)
+
+
+def open_reader(folder: Path) -> tuple[Callable[[Sequence[str]], object], Callable[[], int]]:
+    """What answers texts, whatever its answers are, and the bytes that it holds outside of this process: for
+    measuring. Raises as `open_classifier`."""
     from linnet.core.files import read_json
+    from linnet.engines.llama.llama_tagger import TAGGER, DecoderTagger
     from linnet.engines.onnx_runtime.onnx import ENGINE
 
+    if (folder / TAGGER).is_file():
+        tagger = DecoderTagger(folder)
+        return tagger.tag, lambda: tagger.worker_bytes
     if (folder / ENGINE).is_file() and "labels" in read_json(folder / ENGINE):
-        from linnet.engines.onnx_runtime.onnx_tagger import OnnxTagger
-
-        return OnnxTagger(folder).tag
-    return open_classifier(folder).logits
+        return open_tagger(folder).tag, lambda: 0
+    return open_classifier(folder).logits, lambda: 0

@@ -80,7 +80,7 @@ def _measure_here(folder: Path, texts: list[str]) -> dict[str, Any]:
     from linnet.engines.classifiers import open_reader
     from linnet.engines.planning.hardware import read_energy_uj
 
-    read = open_reader(folder)
+    read, beside_bytes = open_reader(folder)
     singles = texts[:LATENCY_TEXTS]
     for text in singles[:5]:
         read([text])
@@ -105,7 +105,7 @@ def _measure_here(folder: Path, texts: list[str]) -> dict[str, Any]:
         "latency_ms_p50": round(_median(waits), 3),
         "latency_ms_p95": round(waits[int(0.95 * (len(waits) - 1))], 3),
         "documents_per_second": round(_median(rates), 1),
-        "peak_memory_bytes": peak_memory_bytes(),
+        "peak_memory_bytes": peak_memory_bytes() + beside_bytes(),
         "energy_joules_per_1000": joules,
         "energy_note": "package energy by RAPL" if joules is not None else "this machine reports no energy counter",
     }

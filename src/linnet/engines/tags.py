@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -36,6 +36,23 @@ class Entity(NamedTuple):
     end: int
     text: str
     probability: float
+
+
+class Tagged(NamedTuple):
+    """The spans of one text, in its order, and how many tokens were read for it."""
+
+    spans: list[Entity]
+    tokens: int
+
+
+class Tagger(Protocol):
+    """What finds spans in texts of any length. Raises EngineError when it cannot."""
+
+    labels: list[str]
+
+    def tag(self, texts: Sequence[str]) -> list[Tagged]: ...
+
+    def close(self) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)

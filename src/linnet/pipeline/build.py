@@ -14,14 +14,14 @@ from typing import Any
 from linnet.core.errors import InputError, NotFound
 from linnet.core.events import OnEvent, silent
 from linnet.core.files import read_json
-from linnet.core.records import Choice, Decision, Model, Specialist
+from linnet.core.records import Choice, Model, Specialist
 from linnet.core.store import Step, Store
 from linnet.core.task import Task, read_task
 from linnet.formats.resolve import resolve_model
 from linnet.pipeline import report
 from linnet.pipeline.build_tag import build_tagger
 from linnet.pipeline.build_text import Stopped, build_text
-from linnet.pipeline.candidates import make_baselines, make_candidates, plan_trainings
+from linnet.pipeline.candidates import decision_of, make_baselines, make_candidates, plan_trainings
 from linnet.pipeline.decoder_candidates import make_decoders
 from linnet.pipeline.lineage import LABEL_FILES, base_lineage, data_lineage
 from linnet.pipeline.search import whole_search
@@ -108,7 +108,7 @@ def _build_classifier(task: Task, store: Store, on_event: OnEvent, until: str) -
     prepared = prepare(store, task, on_event)
     if until == "prepare":
         return Stopped(until, (prepared.run.id,), dict(prepared.result))
-    decision = _decision(task, prepared)
+    decision = decision_of(task, prepared)
     baselines = make_baselines(store, prepared, decision, on_event)
     trainings, excluded = plan_trainings(store, task, encoders, prepared)
     candidates = make_candidates(store, task, trainings, prepared, decision, on_event)
@@ -160,15 +160,6 @@ def _bases(store: Store, task: Task, on_event: OnEvent) -> tuple[list[Model], li
                 continue
         encoders.append(pull(store, name, on_event, PullOptions(kind="encoder"))[0])
     return encoders, decoders
-
-
-def _decision(task: Task, prepared: Step) -> Decision:
-    """The labels of the training data, the task's own order and out-of-scope label included."""
-    found: list[str] = list(prepared.result["labels"])
-    outside = task.task.out_of_scope
-    if outside is not None and outside not in found:
-        found.append(outside)
-    return Decision(labels=found, out_of_scope=outside)
 
 
 def _draft(made: report.Made, chosen: Step) -> Specialist:

@@ -16,8 +16,12 @@ from linnet.core.task import ENCODED, Task, read_task
 from linnet.engines.llama.fit import fit
 from linnet.formats.model_report import HyperParameters
 from linnet.formats.resolve import resolve_model
-from linnet.pipeline.candidates import encoder_size, encoder_types, plan_trainings
+from linnet.pipeline.candidates import decision_of, encoder_size, encoder_types, plan_trainings
 from linnet.pipeline.candidates_plan import BYTES_PER_TOKEN, PROMPTED, Planned, Way, plan_candidates
+from linnet.pipeline.decoder_candidates import labels_asked
+from linnet.pipeline.decoder_engines import plan_ways
+from linnet.pipeline.tag_candidates import spans_asked
+from linnet.pipeline.text_candidates import Work
 from linnet.pipeline.text_data import prepare_texts, read_split
 from linnet.stages.prepare import prepare
 
@@ -62,17 +66,14 @@ def plan_build(task: Task | str | Path, store: Store | None = None, on_event: On
     task = task if isinstance(task, Task) else read_task(Path(task))
     store = store or Store()
     if task.task.kind in ENCODED:
-        return _encoder(task, store, on_event)
+        return _labelled(task, store, on_event)
     prepared = prepare_texts(store, task, on_event)
     counts = dict(prepared.result["counts"])
     tokens = sum(len(one.references[0].encode()) for s in ("validation", "test") for one in read_split(prepared, s))
     stages = [PlannedStage(stage="prepare", what=task.data.train, seconds=1.0, disk_bytes=_size(prepared.folder))]
     planned = plan_candidates(store, task, prepared, on_event)
     for way in planned.ways:
-        if way.job is not None:
-            what = f"{way.method} on {way.name}"
-            stages.append(PlannedStage(stage="tune", what=what, seconds=way.seconds, disk_bytes=way.disk_bytes))
-        stages += _after_training(way, tokens / BYTES_PER_TOKEN)
+        stages += _trained(way, tokens / BYTES_PER_TOKEN)
     return BuildPlan(
         task=task.task.name, kind=task.task.kind, counts=counts, stages=[*stages, *_at_the_end(task, planned, tokens)],
         candidates=[way.candidate(kind) for way in planned.ways for kind in way.kinds], excluded=planned.excluded,
@@ -86,12 +87,13 @@ def _sizes(base: Model) -> tuple[int, int, HyperParameters]:
     return stored, int(base.report.get("parameters") or stored // 2), shape
 
 
-def _after_training(one: Way, tokens: float) -> list[PlannedStage]:
-    """Merge, conversion, and the answers of every type."""
+def _trained(one: Way, tokens: float) -> list[PlannedStage]:
+    """Training, merge, conversion, and the answers of every type, of so many tokens together."""
     stored, parameters, sizes = _sizes(one.base)
     copies, way = 3 * stored / 200e6, f"{one.method} on {one.name}"  # read, written and compared
     stages = []
     if one.job is not None:
+        stages.append(PlannedStage(stage="tune", what=way, seconds=one.seconds, disk_bytes=one.disk_bytes))
         stages.append(PlannedStage(stage="merge", what=way, seconds=10 + copies, disk_bytes=2 * stored))
     for kind in one.kinds:
         weights = int(parameters * BITS.get(kind, BITS["Q8_0"]) / 8)
@@ -119,17 +121,21 @@ def _at_the_end(task: Task, planned: Planned, tokens: float) -> list[PlannedStag
     return [*stages, PlannedStage(stage="pack", what="the chosen one", seconds=2, disk_bytes=min(packed))]
 
 
-def _encoder(task: Task, store: Store, on_event: OnEvent) -> BuildPlan:
-    """Arithmetic alone: six operations a weight and token for a step of training, two for an answer."""
+def _labelled(task: Task, store: Store, on_event: OnEvent) -> BuildPlan:
+    """Of encoders by arithmetic: six operations a weight and token for a step of training, two for an answer. Of
+    decoders beside them as for any task that they are trained for."""
     from linnet.training.forecast import matrix_speed
 
-    prepared = (prepare_texts if task.task.kind == "tag" else prepare)(store, task, on_event)
+    tags = task.task.kind == "tag"
+    prepared = (prepare_texts if tags else prepare)(store, task, on_event)
     counts = {name: int(prepared.result["counts"][name]) for name in ("train", "validation", "test")}
     speed, size = matrix_speed(), _size(prepared.folder)
     tokens = size / BYTES_PER_TOKEN
     stages = [PlannedStage(stage="prepare", what=task.data.train, seconds=1.0, disk_bytes=size)]
-    bases = [resolve_model(store, name) for name in task.candidates.models]
-    trainings, excluded = plan_trainings(store, task, bases, prepared)
+    bases = {name: resolve_model(store, name) for name in task.candidates.models}
+    decoders = [name for name, base in bases.items() if base.kind == "decoder"]
+    encoders = [base for name, base in bases.items() if name not in decoders]
+    trainings, excluded = plan_trainings(store, task, encoders, prepared)
     for one in trainings:
         stored, parameters = encoder_size(one.base)
         way = f"{one.method} on {one.base.name}"
@@ -140,6 +146,12 @@ def _encoder(task: Task, store: Store, on_event: OnEvent) -> BuildPlan:
             judged = 5 + 2 * parameters * tokens / speed
             stages += [told, PlannedStage(stage="evaluate", what=told.what, seconds=judged, disk_bytes=0)]
     names = [f"{one.label}-{kind}" for one in trainings for kind in encoder_types(task)]
+    if decoders:
+        work, labels = Work(store, task, prepared, on_event), decision_of(task, prepared).labels
+        ask = spans_asked(work) if tags else labels_asked(store, task, prepared, labels)
+        ways, also = plan_ways(store, task, decoders, ask)
+        stages += [stage for way in ways for stage in _trained(way, tokens)]
+        names, excluded = [*names, *(way.candidate(kind) for way in ways for kind in way.kinds)], excluded | also
     return BuildPlan(
         task=task.task.name, kind=task.task.kind, counts=counts, stages=stages, candidates=names, excluded=excluded
     )

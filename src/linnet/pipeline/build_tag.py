@@ -18,7 +18,7 @@ from linnet.pipeline.build_text import Packed, Stopped
 from linnet.pipeline.candidates import plan_trainings
 from linnet.pipeline.lineage import CHAT_FILES, base_lineage, data_lineage
 from linnet.pipeline.search import whole_search
-from linnet.pipeline.tag_candidates import Tagger, lexicon, make_taggers
+from linnet.pipeline.tag_candidates import Tagger, lexicon, make_decoder_taggers, make_taggers
 from linnet.pipeline.text_candidates import Work, scaled
 from linnet.pipeline.text_data import prepare_texts
 from linnet.stages.choose import choose
@@ -30,25 +30,25 @@ STAGES = ("prepare", "evaluate", "choose", "pack")
 def build_tagger(
     task: Task, store: Store, bases: tuple[list[Model], list[str]], on_event: OnEvent = silent, until: str = ""
 ) -> Packed | Stopped:
-    """Run every stage up to `until`, by default all. `bases` are encoders, and names of decoders, which are refused.
+    """Run every stage up to `until`, by default all. `bases` are encoders, and names of decoders.
 
     Raises any error of the tree; what was finished is kept.
     """
     if until and until not in STAGES:
         raise InputError(f"No stage is called {until!r} when a tagger is built.", f"Known: {', '.join(STAGES)}.")
     encoders, decoders = bases
-    if decoders:
-        raise InputError(f"{decoders[0]} is a decoder; spans are tagged by an encoder.", "Such as builtin:minilm.")
     started = time.monotonic()
     prepared = prepare_texts(store, task, on_event)
     if until == "prepare":
         return Stopped(until, (prepared.run.id,), dict(prepared.result))
     work = Work(store, task, prepared, on_event)
     trainings, excluded = plan_trainings(store, task, encoders, prepared)
-    if not trainings:
-        told = "; ".join(f"{name}: {why}" for name, why in excluded.items())
-        raise InputError(f"No candidate can fit. {told}.", "Relax [budget], or add smaller candidates.")
     beside, taggers = lexicon(work), make_taggers(work, trainings)
+    more, also, failed = make_decoder_taggers(work, decoders)
+    taggers, excluded = taggers + more, excluded | also
+    if not taggers:
+        told = "; ".join(f"{name}: {why}" for name, why in (excluded | failed).items())
+        raise InputError(f"No candidate can fit. {told}.", "Relax [budget], or add smaller candidates.")
     metric, made = work.metrics[0], [one.made for one in taggers]
     if until == "evaluate":
         found = {one.name: one.metric("validation", metric).value for one in (*made, beside)}
@@ -56,7 +56,7 @@ def build_tagger(
     baseline = beside.name, scaled(beside.evaluated["validation"].evaluation)
     contenders = [one.contender() for one in made]
     choice, chosen = choose(store, contenders, baseline, task.budget, task.quality, on_event)
-    searched = whole_search([one.name for one in made], int(prepared.result["counts"]["validation"]), excluded)
+    searched = whole_search([one.name for one in made], int(prepared.result["counts"]["validation"]), excluded, failed)
     choice = searched.told_in(choice)
     if until == "choose":
         return Stopped(until, (chosen.run.id,), {"choice": choice.to_json()})
@@ -105,12 +105,13 @@ def _lineage(parts: text_report.Parts, winner: Tagger, chosen: Step, base: Model
         "runs": {
             "prepare": work.prepared.run.id,
             "tune": made.tuned.step.run.id,
+            **({"merge": made.tuned.merged.run.id} if made.tuned.merged else {}),
             "quantize": winner.quantized.run.id,
             "evaluate": made.evaluated["test"].step.run.id,
             "choose": chosen.run.id,
         },
         "settings": {
-            "recipe": made.tuned.step.result["recipe"],
+            "recipe": made.tuned.step.result.get("recipe") or made.tuned.step.run.inputs.get("recipe", {}),
             "budget": work.task.budget.to_json(),
             "quality": work.task.quality.to_json(),
         },

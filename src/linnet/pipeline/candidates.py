@@ -63,6 +63,15 @@ def make_baselines(store: Store, prepared: Step, decision: Decision, on_event: O
     return [Baseline(name, step, evaluations(step)) for name, step in steps]
 
 
+def decision_of(task: Task, prepared: Step) -> Decision:
+    """The labels of the training data, the task's own order and out-of-scope label included."""
+    found: list[str] = list(prepared.result["labels"])
+    outside = task.task.out_of_scope
+    if outside is not None and outside not in found:
+        found.append(outside)
+    return Decision(labels=found, out_of_scope=outside)
+
+
 @dataclass(frozen=True, slots=True)
 class Training:
     """An encoder and the way it is trained, with the forecast of how long."""

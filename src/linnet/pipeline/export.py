@@ -20,6 +20,7 @@ from linnet.core.models import lease
 from linnet.core.names import is_name
 from linnet.core.records import FileEntry, Model, Record, Run, Specialist
 from linnet.core.store import RECORD, Store
+from linnet.engines.llama.llama_tagger import TAGGER
 from linnet.engines.onnx_runtime.onnx import ENGINE, ENGINE_FOLDER, MODEL, TOKENIZER
 from linnet.engines.scoring.label_scoring import CLASSIFIER
 from linnet.engines.tags import tag_names
@@ -32,6 +33,7 @@ from linnet.pipeline.export_licence import Part, combined
 from linnet.pipeline.gguf import FILE, as_source
 from linnet.stages.export import Piece, export_file
 from linnet.stages.export import export as write_folder
+from linnet.text.span_answers import span_schema
 
 FORMS = ("dir", "gguf", "ollama", "hf", "kit")
 NOTHING_TOLD = Told()
@@ -257,9 +259,12 @@ def _ollama(subject: Subject) -> dict[str, Piece | bytes]:
         if "{" in asked.input:
             subject.notes.append(f"Each user message is the input in its template: {asked.input[:200]!r}.")
     elif specialist is not None:
-        told = read_json(subject.files[f"{ENGINE_FOLDER}/{CLASSIFIER}"].path)
-        ask = export_ollama.Ask(system=str(told["instruction"]), greedy=True)
-        subject.notes.append("Linnet scores each label; Ollama writes an answer, without calibration or threshold.")
+        tags = specialist.kind == "tag"
+        told = read_json(subject.files[f"{ENGINE_FOLDER}/{TAGGER if tags else CLASSIFIER}"].path)
+        schema = json.dumps(span_schema(told["labels"])) if tags else ""
+        ask = export_ollama.Ask(system=str(told["instruction"]), schema=schema, greedy=True)
+        note = "scores each label; Ollama writes an answer, without calibration or threshold."
+        subject.notes.append(f"Linnet {'finds the words in the text; Ollama writes them alone.' if tags else note}")
     text, notes = export_ollama.modelfile(piece.path, FILE, "adapter.gguf" if "adapter.gguf" in contents else "", ask)
     subject.notes.extend(notes)
     contents[export_ollama.FILE] = text.encode()

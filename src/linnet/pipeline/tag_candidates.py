@@ -1,4 +1,4 @@
-"""The candidates of a task that tags spans: each encoder by each method by each type, and the lexicon beside them."""
+"""The candidates of a task that tags spans: each base by each method by each type, and the lexicon beside them."""
 
 from __future__ import annotations
 
@@ -12,13 +12,15 @@ from linnet.core.events import Event
 from linnet.core.files import canonical, read_json, sha256_bytes, write_bytes
 from linnet.core.records import Footprint
 from linnet.core.store import Step
+from linnet.engines.classifiers import open_tagger
+from linnet.engines.llama.llama_tagger import TAGGER
 from linnet.engines.measure import measure
-from linnet.engines.onnx_runtime.onnx_tagger import OnnxTagger
 from linnet.engines.planning.hardware import machine
 from linnet.metrics.identity import dataset_hash
 from linnet.metrics.spans import Span
 from linnet.metrics.tagged import write_spans
 from linnet.pipeline.candidates import Training, encoder_types
+from linnet.pipeline.decoder_engines import TRAINED, Ask, DecoderEngine, chats_of, make_engines
 from linnet.pipeline.evaluate import Evaluated
 from linnet.pipeline.tag_data import examples_of, spans_of
 from linnet.pipeline.text_candidates import JUDGED, Made, Tuned, Work
@@ -26,8 +28,11 @@ from linnet.stages.evaluate import Answers, Ruler, evaluate_answers, task_evalua
 from linnet.stages.quantize import quantize_tagger
 from linnet.stages.tune import TagJob, tune_tagger
 from linnet.text.lexicon import Lexicon
+from linnet.text.span_answers import span_instruction, write_span_answer
 
 LEXICON = "lexicon"
+ANSWER_MOST = 512  # tokens of an answer of a decoder
+PART_LEAST, PART_MOST = 400, 1200  # characters of a text that it reads at once: as long as what it was trained on
 NO_PROMPT = sha256_bytes(b"")  # an encoder reads the text alone
 Answerer = Callable[[list[str]], list[str]]
 
@@ -65,14 +70,53 @@ def make_taggers(work: Work, trainings: Sequence[Training]) -> list[Tagger]:
     return made
 
 
+def make_decoder_taggers(work: Work, names: Sequence[str]) -> tuple[list[Tagger], dict[str, str], dict[str, str]]:
+    """Decoders that write the spans. Beside them what was left out, as `make_engines` tells it."""
+    if not names:
+        return [], {}, {}
+    engines, excluded, failed = make_engines(work.store, work.task, names, spans_asked(work), work.on_event)
+    return [_as_tagger(work, one) for one in engines], excluded, failed
+
+
+def spans_asked(work: Work) -> Ask:
+    """What decoders are trained on: each text, and its spans as the answer."""
+    labels: list[str] = list(work.prepared.result["labels"])
+    instruction = span_instruction(labels, work.task.task.instruction.strip())
+    rows = {split: examples_of(work.questions(split)) for split in TRAINED}
+
+    def pairs(split: str) -> list[tuple[str, str]]:
+        return [(text, write_span_answer(text, spans)) for _, text, spans in rows[split]]
+
+    longest = max(len(answer.encode()) for split in TRAINED for _, answer in pairs(split))
+    told = {
+        "labels": labels,
+        "instruction": instruction,
+        "max_tokens": min(ANSWER_MOST, 2 * longest),  # a token has a byte or more
+        "part": min(PART_MOST, max(PART_LEAST, *(len(text) for _, text, _ in rows["train"]))),
+    }
+    return Ask(chats_of(work.store, work.prepared, instruction, pairs), TAGGER, told)
+
+
+def _as_tagger(work: Work, one: DecoderEngine) -> Tagger:
+    gates = tuple({**gate, "quantization": one.quantization} for gate in one.gates)
+    way = Tuned(f"{one.base.name}-{one.method}", one.base, one.method, one.tuned, one.merged)
+    candidate = Made(
+        one.name, None, {}, quantization=one.quantization, tuned=way, gates=gates, base=one.base, method=one.method
+    )
+    found = judged(work, candidate, partial(tagged, one.packed.folder), one.files)
+    return Tagger(_measured(work, found, one.packed.folder, one.files), one.packed.folder, one.packed)
+
+
 def tagged(engine: Path, texts: list[str]) -> list[str]:
     """The answers of a tagger in a folder."""
-    tagger = OnnxTagger(engine)
-    found = tagger.tag(texts)
-    tagger.close()
+    tagger = open_tagger(engine)
+    try:
+        found = tagger.tag(texts)
+    finally:
+        tagger.close()
     return [
-        write_spans([Span(one.label, one.start, one.end) for one in spans], text)
-        for spans, text in zip(found, texts, strict=True)
+        write_spans([Span(one.label, one.start, one.end) for one in said.spans], text)
+        for said, text in zip(found, texts, strict=True)
     ]
 
 

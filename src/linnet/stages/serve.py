@@ -20,10 +20,9 @@ from linnet.core.errors import CorruptFile, EngineError, InputError
 from linnet.core.records import Specialist
 from linnet.core.store import Store, verify_files
 from linnet.engines.base import Answer, Array, Classifier, answers
-from linnet.engines.classifiers import open_classifier
+from linnet.engines.classifiers import open_classifier, open_tagger
 from linnet.engines.onnx_runtime.onnx import ENGINE_FOLDER
-from linnet.engines.onnx_runtime.onnx_tagger import OnnxTagger
-from linnet.engines.tags import Entity, entities
+from linnet.engines.tags import Entity, Tagger
 
 MAX_TEXTS = 2048
 MAX_CHARACTERS = 100_000
@@ -123,14 +122,9 @@ class Specialists:
         specialist, folder = self.store.find(model)
         _check_kind(specialist, "tag")
         check_texts(texts)
-        tagger: OnnxTagger = self._engine(specialist, folder)
-        readings = tagger.read(texts)
-        logits = tagger.word_logits(readings)
-        for one in logits:
-            _check_finite(one, specialist)
-        labels = specialist.decision.labels
-        spans = [entities(reading, one, labels) for reading, one in zip(readings, logits, strict=True)]
-        return TaggedTexts(specialist, spans, [reading.tokens for reading in readings])
+        tagger: Tagger = self._engine(specialist, folder)
+        found = tagger.tag(texts)
+        return TaggedTexts(specialist, [one.spans for one in found], [one.tokens for one in found])
 
     def _engine(self, specialist: Specialist, folder: Path) -> Any:
         """The loaded engine. The first caller loads it while others with the same wish wait for that one load.
@@ -182,12 +176,7 @@ def _check_kind(specialist: Specialist, kind: str) -> None:
         raise InputError(f"{specialist.full_name} is of kind {specialist.kind}: it {does}.", f"Use {route}.")
 
 
-def _check_finite(scores: Array, specialist: Specialist) -> None:
-    if not np.isfinite(scores).all():
-        raise EngineError(f"The model of {specialist.full_name} gave a score that is not a finite number.")
-
-
-def load(specialist: Specialist, folder: Path) -> Classifier | OnnxTagger:
+def load(specialist: Specialist, folder: Path) -> Classifier | Tagger:
     """The engine of a bundle, after every one of its files has proved to be the one that was recorded.
 
     Raises CorruptFile for a missing, changed or unrecorded file, EngineError when it cannot be loaded.
@@ -200,7 +189,7 @@ def load(specialist: Specialist, folder: Path) -> Classifier | OnnxTagger:
     if strange := sorted(there - set(specialist.files)):
         raise CorruptFile(f"{folder / strange[0]} is not in the record of {specialist.full_name}.", "Remove it.")
     if specialist.kind == "tag":
-        tagger = OnnxTagger(engine)
+        tagger = open_tagger(engine)
         if tagger.labels != specialist.decision.labels:
             raise CorruptFile(f"{specialist.full_name} names other labels than its model.", "Build it again.")
         return tagger
@@ -229,4 +218,5 @@ def _check_logits(logits: Array, specialist: Specialist) -> None:
             f"The model of {specialist.full_name} gives scores of shape {logits.shape} for {labels} labels.",
             "Build the specialist again.",
         )
-    _check_finite(logits, specialist)
+    if not np.isfinite(logits).all():
+        raise EngineError(f"The model of {specialist.full_name} gave a score that is not a finite number.")

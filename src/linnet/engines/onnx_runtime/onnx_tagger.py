@@ -16,7 +16,7 @@ from linnet.core.files import read_json
 from linnet.core.settings import threads
 from linnet.engines.base import Array
 from linnet.engines.onnx_runtime.onnx import ENGINE, MODEL, TOKENIZER, TOKENS_PER_BATCH, TokenModel, like_length_batches
-from linnet.engines.tags import Entity, Reader, Reading, Window, entities, of_words
+from linnet.engines.tags import Reader, Reading, Tagged, Window, entities, of_words
 
 
 class OnnxTagger:
@@ -37,11 +37,14 @@ class OnnxTagger:
     def read(self, texts: Sequence[str]) -> list[Reading]:
         return self._reader.read(texts)
 
-    def tag(self, texts: Sequence[str]) -> list[list[Entity]]:
-        """The spans of each text, in its order."""
-        readings = self.read(texts)
-        found = zip(readings, self.word_logits(readings), strict=True)
-        return [entities(reading, logits, self.labels) for reading, logits in found]
+    def tag(self, texts: Sequence[str]) -> list[Tagged]:
+        """The spans of each text, in its order. Raises EngineError for a score that is not a finite number."""
+        readings, found = self.read(texts), []
+        for reading, logits in zip(readings, self.word_logits(readings), strict=True):
+            if not np.isfinite(logits).all():
+                raise EngineError("The tagger gave a score that is not a finite number.", "Build the specialist again.")
+            found.append(Tagged(entities(reading, logits, self.labels), reading.tokens))
+        return found
 
     def word_logits(self, readings: Sequence[Reading]) -> list[Array]:
         """For each text the logits of its words, shape (words, tags)."""
