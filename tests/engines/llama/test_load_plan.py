@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from linnet.core.errors import InputError, ResourceMissing
 from linnet.engines.llama.engine import LlamaEngine
 from linnet.engines.llama.load_plan import MIB, LoadOptions, plan_load, usable_bytes
-from linnet.engines.requests.generation import GenerateRequest
+from linnet.engines.requests.generation import GREEDY, GenerateRequest
 from tests.engines.made_llama import STORIES, make_gguf, needs_stories
 
 pytestmark = needs_stories
@@ -75,6 +76,41 @@ def test_what_was_left_open_is_chosen_with_a_reason(model: Path) -> None:
     assert (plan.options.context, plan.options.slots) == (4096, 2)
     assert any(reason.startswith("context 4096") for reason in plan.reasons)
     assert any(reason.startswith("slots 2") for reason in plan.reasons)
+
+
+@pytest.mark.parametrize(
+    ("options", "chosen"),
+    [
+        ({"context": 2048}, "plain"),
+        ({"context": 512}, "auto"),
+        ({"context": 2048, "attention": "flash"}, "flash"),
+        ({"context": 2048, "cache_type": "q8_0"}, "auto"),  # whose values only flash attention reads
+        ({"context": 2048, "gpu_layers": 2}, "auto"),
+        ({"context": 2048, "embedding": True}, "auto"),
+    ],
+)
+def test_attention_is_plain_where_that_is_faster(
+    model: Path, monkeypatch: pytest.MonkeyPatch, options: dict[str, Any], chosen: str
+) -> None:
+    monkeypatch.setattr("platform.machine", lambda: "x86_64")
+    plan = plan_load(model, LoadOptions(**options))
+    assert plan.options.attention == chosen
+    assert any("attention plain" in reason for reason in plan.reasons) == (chosen == "plain")
+    monkeypatch.setattr("platform.machine", lambda: "aarch64")
+    assert plan_load(model, LoadOptions(**options)).options.attention == chosen.replace("plain", "auto")
+
+
+@needs_stories
+def test_plain_and_flash_attention_say_the_same() -> None:
+    said = []
+    for attention in ("plain", "flash"):
+        engine = LlamaEngine(plan_load(STORIES, LoadOptions(context=256, slots=1, attention=attention)))
+        try:
+            *_, end = engine.generate(GenerateRequest(prompt="Once upon a time", sampling=GREEDY, max_tokens=40))
+            said.append(end.text)
+        finally:
+            engine.close()
+    assert said[0] == said[1] != ""
 
 
 def test_a_context_nobody_asked_for_shrinks_to_fit(model: Path) -> None:

@@ -41,6 +41,8 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "several slots, not mapped": {"context": 256, "slots": 3, "batch": 32, "prompt_cache_mib": 7, "checkpoints": 2},
     "a small cache": {"cache_type": "f32"},
     "embedding": {"embedding": True, "pooling": "last"},
+    "flash": {"attention": "flash"},
+    "plain attention": {"attention": "plain"},
     "ngram": {"speculation": "ngram", "draft_tokens": 9},
     "draft": {"speculation": "draft", "draft_model": STORIES, "draft_tokens": 5},
     "own template": {"template": TEMPLATE},

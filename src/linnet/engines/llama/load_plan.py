@@ -6,6 +6,7 @@ Knows the header of the file and no engine process. All sizes are in bytes.
 from __future__ import annotations
 
 import math
+import platform
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -42,7 +43,12 @@ CHOICES = {
     "cache_type": tuple(BYTES),
     "speculation": ("", "ngram", "draft"),
     "pooling": ("mean", "cls", "last"),
+    "attention": ("", "auto", "flash", "plain"),
 }
+# Beyond so many tokens plain attention is faster on x86, whose kernel of flash attention converts every sum from F16
+# and back: writing at 1,024 tokens 1.65 to 2 times as fast, at 2,048 2.4 times (docs/log.md).
+LONG = 1024
+X86 = ("x86_64", "AMD64")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +58,7 @@ class LoadOptions:
     `context` is tokens for each slot, `slots` how many requests run at once, `cache_type` the type of the KV cache.
     `speculation` guesses tokens from the text so far ("ngram") or with `draft_model` ("draft"); answers stay the same.
     `adapters` are LoRA files (GGUF) by name. `template` is a chat template's text, or "builtin:chatml".
+    `attention` is how it is computed: "flash" or "plain", or "auto", which leaves it to the engine.
     `prompt_cache_mib` keeps finished conversations in memory beyond the slots. `engine` is "xllamacpp" or the path of a
     llama-server; empty: what LINNET_ENGINE says. Raises InputError.
     """
@@ -71,6 +78,7 @@ class LoadOptions:
     template: str = ""
     embedding: bool = False
     pooling: str = "mean"
+    attention: str = ""
     engine: str = ""
 
     def __post_init__(self) -> None:
@@ -166,8 +174,9 @@ def _compute_bytes(shape: Shape, options: LoadOptions) -> int:
     attention = shape.heads * (shape.key_length + shape.value_length)
     activations = 4 * batch * (2 * shape.feed_forward + 4 * shape.width + 2 * attention)
     mask = 6 * batch * padded(options.context)
+    scores = 4 * batch * shape.heads * padded(options.context) if options.attention == "plain" else 0
     logits = 4 * shape.vocabulary * (options.slots + 1)
-    return activations + mask + logits
+    return activations + mask + scores + logits
 
 
 def _sizes(shapes: Shapes, options: LoadOptions) -> tuple[int, int]:
@@ -237,8 +246,19 @@ def _choose(shape: Shape, options: LoadOptions) -> tuple[LoadOptions, list[str]]
     batch = options.batch or _batch(shape, options, context)
     if not options.batch:
         reasons.append(f"batch {batch}: a stopped request gives up its slot after at most two batches")
-    count = options.threads or threads()
-    return replace(options, context=padded(context), slots=slots, threads=count, batch=batch), reasons
+    count, attention = options.threads or threads(), options.attention or _attention(options, context)
+    if attention == "plain" and not options.attention:
+        reasons.append(f"attention plain: faster than flash on this processor beyond {LONG} tokens")
+    chosen = replace(
+        options, context=padded(context), slots=slots, threads=count, batch=batch, attention=attention
+    )  # fmt: skip
+    return chosen, reasons
+
+
+def _attention(options: LoadOptions, context: int) -> str:
+    """Values in a cache of blocks can be read by flash attention alone."""
+    blocks, elsewhere = BYTES[options.cache_type] < 2, options.gpu_layers or platform.machine() not in X86
+    return "auto" if blocks or elsewhere or options.embedding or context <= LONG else "plain"
 
 
 def _batch(shape: Shape, options: LoadOptions, context: int) -> int:
@@ -337,4 +357,5 @@ def worker_options(plan: LoadPlan) -> Mapping[str, Any]:
         "template": options.template.removeprefix("builtin:"),
         "embedding": options.embedding,
         "pooling": options.pooling,
+        "attention": options.attention or "auto",
     }

@@ -124,6 +124,8 @@ def xllamacpp_params(load: dict[str, Any]) -> Any:
     kinds = {"f16": "F16", "bf16": "BF16", "f32": "F32", "q8_0": "Q8_0", "q5_1": "Q5_1", "q4_0": "Q4_0"}
     params.cache_type_k = getattr(native.ggml_type, f"GGML_TYPE_{kinds[options['cache_type_k']]}")
     params.cache_type_v = getattr(native.ggml_type, f"GGML_TYPE_{kinds[options['cache_type_v']]}")
+    attention = {"auto": "AUTO", "flash": "ENABLED", "plain": "DISABLED"}[options["attention"]]
+    params.flash_attn_type = getattr(native.llama_flash_attn_type, f"LLAMA_FLASH_ATTN_TYPE_{attention}")
     # The plan decides what fits; the engine must not shrink the context by itself.
     params.fit_params, params.ctx_shift, params.kv_unified = False, False, False
     params.n_gpu_layers, params.cache_ram_mib = options["gpu_layers"], options["prompt_cache_mib"]
@@ -161,6 +163,7 @@ def binary_arguments(load: dict[str, Any], folder: Path) -> list[str]:
         *("--batch-size", str(options["batch"]), "--ubatch-size", str(options["batch"])),
         *("--threads", str(options["threads"]), "--threads-http", str(options["slots"] + HTTP_SPARE_THREADS)),
         *("--cache-type-k", options["cache_type_k"], "--cache-type-v", options["cache_type_v"]),
+        *("--flash-attn", {"auto": "auto", "flash": "on", "plain": "off"}[options["attention"]]),
         *("--n-gpu-layers", str(options["gpu_layers"]), "--cache-ram", str(options["prompt_cache_mib"])),
         *("--ctx-checkpoints", str(options["checkpoints"]), "--log-verbosity", "1", "--fit", "off"),
         *("--load-mode", "mmap" if options["map_weights"] else "none", "--cors-origins", "localhost"),

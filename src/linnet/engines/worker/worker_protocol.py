@@ -53,6 +53,7 @@ OPTIONS: dict[str, type] = {
     "template": str,
     "embedding": bool,
     "pooling": str,
+    "attention": str,  # "auto", "flash" or "plain"
 }
 
 
