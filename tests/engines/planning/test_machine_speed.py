@@ -24,6 +24,8 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(speed_probe, "LARGE", (2, 256, 256))
     monkeypatch.setattr(speed_probe, "TINY", (2, 64, 64))
     monkeypatch.setattr(speed_probe, "TINIEST", (1, 64, 64))
+    monkeypatch.setattr(speed_probe, "LOOKING", (1, 64, 64))
+    monkeypatch.setattr(speed_probe, "FAR", 256)
     monkeypatch.setattr(speed_probe, "HEADS", 2)
     monkeypatch.setattr(speed_probe, "TYPES", ("Q4_K",))
     monkeypatch.setattr(speed_probe, "WIDTHS", (64,))
@@ -37,6 +39,8 @@ def test_a_measurement_is_made_once_and_kept(tmp_path: Path) -> None:
     assert first.decode_bytes["Q4_K"] > 0
     assert first.prefill_weights["Q4_K"] > 0
     assert first.matrix_flops["64"] > 0
+    assert first.attention_numbers.keys() == {"flash", "plain"}
+    assert min(first.attention_numbers.values()) > 0
     assert speeds.machine_speed(store) == first == speeds.kept_speed(store)
 
 

@@ -18,8 +18,9 @@ from tests.speeds import SPEED
 FREE = SPEED.model_copy(update={"token_seconds": 0.0, "layer_seconds": 0.0})
 
 
-def predict(shape: Shape, machine: MachineSpeed = FREE, depth: int = 0) -> tuple[float, float]:
-    plan = plan_load(stories(), LoadOptions(context=512, slots=1, batch=64), free_bytes=1 << 40)
+def predict(shape: Shape, machine: MachineSpeed = FREE, depth: int = 0, attention: str = "auto") -> tuple[float, float]:
+    options = LoadOptions(context=512, slots=1, batch=64, attention=attention)
+    plan = plan_load(stories(), options, free_bytes=1 << 40)
     found = predict_speed(shape, plan, machine, depth)
     return found.prefill, found.decode
 
@@ -40,8 +41,10 @@ def test_steps_between_layers_and_the_cache_cost_time() -> None:
     steps = SPEED.token_seconds + shape.layers * SPEED.layer_seconds
     assert 1 / predict(shape, SPEED)[1] == pytest.approx(alone + steps)
     deep = 1 / predict(shape, FREE, 400)[1]
-    kv = shape.layers * 2 * 2 * shape.key_length * max(shape.numbers("attention.head_count_kv", 0))
-    assert deep == pytest.approx(alone + 400 * kv / SPEED.decode_bytes["F16"])
+    looked_at = shape.layers * shape.heads * 2 * shape.key_length
+    assert deep == pytest.approx(alone + 400 * looked_at / SPEED.attention_numbers["flash"])
+    plain = 1 / predict(shape, FREE, 400, "plain")[1]
+    assert plain == pytest.approx(alone + 400 * looked_at / SPEED.attention_numbers["plain"])
     assert predict(shape, FREE, 400)[0] < predict(shape)[0]
 
 

@@ -162,12 +162,6 @@ def _cache_bytes(shape: Shape, options: LoadOptions) -> int:
     return int(total) * options.slots
 
 
-def cache_token_bytes(shape: Shape, options: LoadOptions) -> float:
-    """What a token leaves in the cache, over all layers."""
-    kv_heads = shape.numbers("attention.head_count_kv", shape.heads)
-    return sum(kv_heads) * (shape.key_length + shape.value_length) * BYTES[options.cache_type]
-
-
 def _compute_bytes(shape: Shape, options: LoadOptions) -> int:
     """Scratch memory of the largest batch. Fitted to what llama.cpp reserves (its tests)."""
     batch = options.batch

@@ -19,7 +19,7 @@ from linnet.core.records import Record
 from linnet.core.settings import threads
 from linnet.core.store import Store
 
-VERSION = 1  # of what is measured
+VERSION = 2  # of what is measured
 ROOM = "machine"
 BUSY = 1.25  # waiting processes per core, beyond which a measurement is said to be disturbed
 
@@ -28,11 +28,12 @@ class MachineSpeed(Record):
     """What was measured. Rates are per second.
 
     `copy_bytes`: read and written by one core. `matrix_flops`: float32 products of this width, all threads.
-    `decode_bytes`, `prefill_weights`: by type of weights, bytes read and weights times tokens. `token_seconds` and
-    `layer_seconds` are what a token costs beside that. `load`: processes that waited for each core, before.
+    `decode_bytes`, `prefill_weights`: by type of weights, bytes read and weights times tokens. `attention_numbers`: by
+    kind of attention, keys and values of all heads that a token looks back at. `token_seconds` and `layer_seconds` are
+    what a token costs beside that. `load`: processes that waited for each core, before.
     """
 
-    schema_version: Literal[1] = 1
+    schema_version: Literal[2] = 2
     key: str
     machine: str
     engine: str
@@ -41,6 +42,7 @@ class MachineSpeed(Record):
     matrix_flops: dict[str, float]
     decode_bytes: dict[str, float]
     prefill_weights: dict[str, float]
+    attention_numbers: dict[str, float]
     token_seconds: float
     layer_seconds: float
     load: float

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from linnet.core.records import Record
-from linnet.engines.llama.load_plan import LoadPlan, cache_token_bytes
+from linnet.engines.llama.load_plan import LoadPlan
 from linnet.engines.planning.machine_speed import MachineSpeed
 from linnet.engines.planning.model_shape import Shape
 
@@ -45,11 +45,12 @@ def predict_speed(shape: Shape, plan: LoadPlan, machine: MachineSpeed, depth: in
     rates = {kind: _rate(kind, machine) for kind in kinds}
     layers = shape.layers * machine.layer_seconds
     write = machine.token_seconds + layers + sum(shape.active[k][1] / rates[k].decode_bytes for k in kinds)
-    fastest = max(machine.decode_bytes.values(), default=machine.copy_bytes)
-    write += depth * cache_token_bytes(shape, plan.options) / fastest
+    # Every head looks at the keys and values of every token before, also where heads share them.
+    looked_at = shape.layers * shape.heads * (shape.key_length + shape.value_length) * depth
+    write += looked_at / machine.attention_numbers["plain" if plan.options.attention == "plain" else "flash"]
     read = layers / plan.options.batch + sum(shape.active[k][0] / rates[k].prefill_weights for k in kinds)
     # Scores and sums of attention: 4 operations a number of a head, over half the prompt on average (2 a weight).
-    read += shape.layers * shape.heads * (shape.key_length + shape.value_length) * depth / 2 / _arithmetic(machine)
+    read += looked_at / 2 / _arithmetic(machine)
     return Speed(
         prefill=1 / max(read, 1e-9),
         decode=1 / max(write, 1e-9),

@@ -9,6 +9,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -18,25 +19,34 @@ from linnet.core.history import machine_id
 from linnet.engines.planning.machine_speed import MachineSpeed
 from linnet.formats.gguf_write import head, padded, place, text, texts, uint32
 
-TYPES = ("F16", "Q8_0", "Q4_K")
+if TYPE_CHECKING:
+    from linnet.engines.llama.engine import LlamaEngine
+
+TYPES = ("F16", "Q8_0", "Q6_K", "Q4_K")
 LARGE, TINY, TINIEST = (8, 1024, 4096), (16, 64, 128), (2, 64, 128)  # layers, width, feed-forward
-HEADS, VOCABULARY, WORDS, CONTEXT, BATCH = 8, 512, 259, 512, 64
+LOOKING = (4, 512, 512)  # heads of 64, as most models have: what looking back costs shows
+HEADS, VOCABULARY, WORDS, CONTEXT, BATCH = 8, 512, 259, 2048, 64
 PROMPT, ANSWER, ROUNDS = 2 * BATCH, 12, 2
+NEAR, FAR = 32, 1024  # tokens before the answer, to see what the others cost
 WIDTHS = (256, 1024)  # of the matrix products
 
 
 def measure(key: str, engine: str, count: int) -> MachineSpeed:
     """Every number, with the models written to a folder for temporary files. Raises EngineError, ResourceMissing."""
     started, load = time.monotonic(), os.getloadavg()[0] / max(1, os.cpu_count() or 1)
-    decode, prefill = {}, {}
+    decode, prefill, attention = {}, {}, {}
     with tempfile.TemporaryDirectory(prefix="linnet-speed-") as folder:
-        tiny = _timed(_model(Path(folder) / "tiny.gguf", "F16", TINY), engine, count)[1]
-        tiniest = _timed(_model(Path(folder) / "tiniest.gguf", "F16", TINIEST), engine, count)[1]
+        ((_, tiny),) = _timed(_model(Path(folder) / "tiny.gguf", "F16", TINY), engine, count)
+        ((_, tiniest),) = _timed(_model(Path(folder) / "tiniest.gguf", "F16", TINIEST), engine, count)
         layer = max(0.0, (tiny - tiniest) / (TINY[0] - TINIEST[0]))
         token = max(0.0, tiniest - TINIEST[0] * layer)
+        path = _model(Path(folder) / "looking.gguf", "F16", LOOKING)
+        for kind in ("flash", "plain"):
+            (_, near), (_, far) = _timed(path, engine, count, (NEAR, FAR), kind)
+            attention[kind] = (FAR - NEAR) * LOOKING[0] * 2 * LOOKING[1] / max(far / 10, far - near)
         for kind in TYPES:
             path = _model(Path(folder) / "large.gguf", kind, LARGE)
-            read, write = _timed(path, engine, count)
+            ((read, write),) = _timed(path, engine, count)
             size, weights = path.stat().st_size, _weights(LARGE)
             # A machine that was busy in one of the rounds must not make the rest look free.
             decode[kind] = size / max(write / 2, write - token - LARGE[0] * layer)
@@ -51,6 +61,7 @@ def measure(key: str, engine: str, count: int) -> MachineSpeed:
         matrix_flops={str(width): _product(width) for width in WIDTHS},
         decode_bytes=decode,
         prefill_weights=prefill,
+        attention_numbers=attention,
         token_seconds=token,
         layer_seconds=layer,
         load=round(load, 2),
@@ -76,33 +87,41 @@ def _product(width: int) -> float:
     return 2 * rows.size * 4 * width / best
 
 
-def _timed(path: Path, engine: str, count: int) -> tuple[float, float]:
-    """Seconds a token of a prompt and of an answer: the best of some rounds."""
+def _timed(
+    path: Path, engine: str, count: int, prompts: tuple[int, ...] = (PROMPT,), attention: str = "plain"
+) -> list[tuple[float, float]]:
+    """Seconds a token of a prompt and of its answer, for prompts of these lengths: the best of some rounds."""
     from linnet.engines.llama.engine import LlamaEngine
     from linnet.engines.llama.load_plan import LoadOptions, plan_load
-    from linnet.engines.requests.generation import GREEDY, GenerateRequest, Generation
 
-    options = LoadOptions(context=CONTEXT, slots=1, threads=count, batch=BATCH, checkpoints=0, engine=engine)
+    options = LoadOptions(
+        context=CONTEXT if max(prompts) > PROMPT else 2 * PROMPT, slots=1, threads=count, batch=BATCH, checkpoints=0,
+        engine=engine, attention=attention,
+    )  # fmt: skip
     runner = LlamaEngine(plan_load(path, options, label="the speed test's model"))
-    read = written = float("inf")
     try:
-        for number in range(ROUNDS + 1):
-            ids = tuple(int(one) for one in np.random.default_rng(number).integers(300, VOCABULARY, PROMPT))
-            made = GenerateRequest(token_ids=ids, sampling=GREEDY, max_tokens=ANSWER)
-            *_, answer = runner.generate(made)
-            if not isinstance(answer, Generation):
-                raise EngineError("The engine gave no answer to the speed test.")
-            first = answer.timings.first_token_ms or answer.timings.total_ms
-            if number and answer.completion_tokens > 1:  # the first round warms up
-                read = min(read, first / 1000 / PROMPT)
-                # A stream can come in one piece: never less than the engine itself says.
-                after = max(answer.timings.total_ms - first, answer.timings.decode_ms)
-                written = min(written, after / 1000 / (answer.completion_tokens - 1))
+        _asked(runner, ROUNDS, min(prompts))  # the first one warms up
+        found = []
+        for prompt in prompts:
+            reads, writes = zip(*(_asked(runner, number, prompt) for number in range(ROUNDS)), strict=True)
+            found.append((min(reads), max(min(writes), 1e-9)))
     finally:
         runner.close()
-    if not 0 < max(read, written) < float("inf"):
+    return found
+
+
+def _asked(runner: LlamaEngine, number: int, prompt: int) -> tuple[float, float]:
+    """Seconds a token of the prompt and of the answer to random words. Raises EngineError for no answer."""
+    from linnet.engines.requests.generation import GREEDY, GenerateRequest, Generation
+
+    ids = tuple(int(one) for one in np.random.default_rng(number).integers(300, VOCABULARY, prompt))
+    *_, answer = runner.generate(GenerateRequest(token_ids=ids, sampling=GREEDY, max_tokens=ANSWER))
+    if not isinstance(answer, Generation) or answer.completion_tokens < 2:
         raise EngineError("The speed test's answers were too short to tell a speed.")
-    return read, max(written, 1e-9)
+    first = answer.timings.first_token_ms or answer.timings.total_ms
+    # A stream can come in one piece: never less than the engine itself says.
+    after = max(answer.timings.total_ms - first, answer.timings.decode_ms)
+    return first / 1000 / prompt, after / 1000 / (answer.completion_tokens - 1)
 
 
 def _weights(shape: tuple[int, int, int]) -> int:
