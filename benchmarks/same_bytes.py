@@ -6,7 +6,6 @@ how many tensors have the same type and the same bytes; what llama-quantize refu
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path

@@ -49,3 +49,21 @@ def test_what_is_chosen_is_kept_and_said() -> None:
 def test_what_means_nothing_is_refused(chosen: dict[str, Any], said: str) -> None:
     with pytest.raises(InputError, match=said):
         plan_recipe(Chosen(**chosen), 60, 6 * MILLION, 1024)
+
+
+@pytest.mark.parametrize(
+    ("flags", "kind", "computed"),
+    [
+        (["avx2", "fma"], "nf4", "float32"),
+        (["avx2", "avx512_bf16"], "nf4", "bfloat16"),
+        (["asimd", "bf16"], "nf4", "bfloat16"),
+        (["avx2"], "int8", "bfloat16"),
+    ],
+)
+def test_four_bits_are_unpacked_to_what_the_processor_has(
+    monkeypatch: pytest.MonkeyPatch, flags: list[str], kind: str, computed: str
+) -> None:
+    monkeypatch.setattr("linnet.engines.planning.hardware.processor", lambda: ("a processor", flags))
+    recipe, why = plan_recipe(Chosen(quantization=kind), 60, 500 * MILLION, 1024)
+    assert recipe.compute_dtype == computed
+    assert any(line.startswith(f"compute dtype {computed}") for line in why) == (kind == "nf4")

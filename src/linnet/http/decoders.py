@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -67,10 +68,10 @@ class DecoderInfo:
         return f"fp_{self.digest[:12]}"
 
 
-def open_gguf(model: Model, free_bytes: int, embedding: bool, context: int | None = None) -> PoolEngine:
-    """The real engine of a model."""
+def open_gguf(store: Store, model: Model, free_bytes: int, embedding: bool, context: int | None = None) -> PoolEngine:
+    """The real engine of a model. A draft is looked for by its name in `store`."""
     free = min(free_bytes, usable_bytes())
-    more = {} if embedding else {**speed_options(Store()), **preset_options(model)}
+    more = {} if embedding else {**speed_options(store), **preset_options(model)}
     options = LoadOptions(embedding=embedding, context=context or 0, **more)
     return open_llama(Path(model.path), options, label=model.name, free_bytes=free)
 
@@ -87,11 +88,11 @@ class Decoders:
         named: Sequence[tuple[str, Model]] = (),
         *,
         budget_bytes: int | None = None,
-        open_engine: OpenEngine = open_gguf,
+        open_engine: OpenEngine | None = None,
     ) -> None:
         self.store = store
         self._named = dict(named)
-        self._open_engine = open_engine
+        self._open_engine = open_engine or partial(open_gguf, store)
         self._presets: dict[str, Preset | None] = {}  # as the names were last resolved
         self._contexts: dict[str, int] = {}  # of models that were asked to be wider than the settings say
         self._widening = threading.Lock()

@@ -89,12 +89,12 @@ def memory_bytes(shape: Shape, recipe: Recipe, longest: int) -> int:
     """The most memory at once: weights, what is trained with its moments and averages, and one part of a batch."""
     rest = max(shape.parameters - shape.linear, 0)
     held = {"none": 4.0, "nf4": NF4_BYTES, "int8": INT8_BYTES}[recipe.quantization]
-    weights = held * shape.linear + (4 if recipe.quantization == "none" else 2) * rest
+    size = 4 if recipe.quantization == "none" or recipe.compute_dtype == "float32" else 2
+    weights = held * shape.linear + size * rest
     is_full = recipe.method != "lora"
     trained = shape.parameters if is_full else shape.adapter(recipe.lora_rank)
     states = trained * (ADAM + AVERAGES + GRADIENT + (0 if is_full else 4))
     tokens = max(recipe.part_tokens or PART_TOKENS, longest)
-    size = 4 if recipe.quantization == "none" else 2
     layer = tokens * size * (10 * shape.width + 4 * shape.cache_width + 5 * shape.inner)
     kept = shape.layers * tokens * size * shape.width + 2 * layer if recipe.gradient_checkpointing else (
         shape.layers * layer

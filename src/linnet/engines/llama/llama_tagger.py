@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from linnet.core.errors import ContextExceeded, EngineError
+from linnet.core.errors import ContextExceeded, EngineError, ResourceMissing
 from linnet.core.files import read_json
 from linnet.engines.llama.engine import LlamaEngine, open_llama
 from linnet.engines.llama.load_plan import LoadOptions
@@ -35,8 +35,7 @@ class DecoderTagger:
         self.labels: list[str] = told["labels"]
         self._instruction, self._most, self._part = told["instruction"], int(told["max_tokens"]), int(told["part"])
         self._schema = span_schema(self.labels)
-        options = LoadOptions(context=int(told["context"]), slots=SLOTS)
-        self._engine: LlamaEngine = open_llama(folder / GGUF, options, label=folder.parent.name)
+        self._engine = _opened(folder, int(told["context"]))
         # Who is forgotten while a request runs on it ends with that request.
         self._close = weakref.finalize(self, self._engine.close)
 
@@ -48,7 +47,7 @@ class DecoderTagger:
     def tag(self, texts: Sequence[str]) -> list[Tagged]:
         """The spans of each text, in its order; `tokens` counts the instruction with each part."""
         parts = [(place, begin, part) for place, text in enumerate(texts) for begin, part in parts_of(text, self._part)]
-        with ThreadPoolExecutor(min(SLOTS, len(parts) or 1)) as threads:
+        with ThreadPoolExecutor(min(self._engine.slots, len(parts) or 1)) as threads:
             answers = list(threads.map(lambda one: self._asked(one[1], one[2]), parts))
         found: list[Tagged] = [Tagged([], 0) for _ in texts]
         for (place, _, _), answer in zip(parts, answers, strict=True):
@@ -94,3 +93,16 @@ class DecoderTagger:
 
     def close(self) -> None:
         self._close()
+
+
+def _opened(folder: Path, context: int) -> LlamaEngine:
+    """With as many slots as fit."""
+    slots = SLOTS
+    while True:
+        try:
+            options = LoadOptions(context=context, slots=slots)
+            return open_llama(folder / GGUF, options, label=folder.parent.name)
+        except ResourceMissing:
+            if slots == 1:
+                raise
+            slots //= 2

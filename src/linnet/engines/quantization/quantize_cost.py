@@ -24,7 +24,8 @@ ROWS, WIDTH = 32, 4096
 def memory_bytes(source_bytes: int, result: Shape, *, folder: bool) -> int:
     """The most memory at once: the comparison of the result with its source.
 
-    From a GGUF both are mapped side by side, each with the logits of a batch, and the logits of the text are compared.
+    From a GGUF both are mapped side by side, each with its cache in F32 and the logits of a batch; then the logits of
+    the text are compared.
     From a folder torch maps the source instead and holds its largest part in float32; before that a computed tensor may
     be whole in memory. Folders of several precisions take more: 4 bytes a weight.
     """
@@ -34,7 +35,9 @@ def memory_bytes(source_bytes: int, result: Shape, *, folder: bool) -> int:
     row = 4 * result.vocabulary
     rows = max(SEQUENCES, min(BATCH, ROW_BYTES // max(1, row)))
     logits = 2 * rows * row + 2 * GATE_TOKENS * row
-    return PYTHON_BYTES + source_bytes + result.weights_bytes + result.repacked_bytes + logits
+    kept = 4 * sum(result.numbers("attention.head_count_kv", result.heads)) * (result.key_length + result.value_length)
+    caches = 2 * (GATE_TOKENS + BATCH) * kept
+    return PYTHON_BYTES + source_bytes + result.weights_bytes + result.repacked_bytes + logits + caches
 
 
 def seconds(weights: Mapping[str, int], source_bytes: int, threads: int, *, prefill: float, folder: bool) -> float:
