@@ -22,7 +22,7 @@ from linnet.core.failpoints import failpoint
 from linnet.core.records import Record
 from linnet.engines.quantization import mixtures
 from linnet.engines.quantization.mixtures import Chosen, Facts
-from linnet.engines.quantization.quant_kernels import Matrix, convert, row_bytes
+from linnet.engines.quantization.quant_kernels import Bytes, Matrix, in_order, pieces, row_bytes
 from linnet.formats.gguf import AGAIN, GgufHeader, GgufTensor
 from linnet.formats.gguf_split import read_parts
 from linnet.formats.gguf_write import Placed, copied, head, padded, place, text, uint32
@@ -253,15 +253,26 @@ def write(made: Plan, handle: BinaryIO, on_tensor: OnTensor) -> None:
     """Write the whole file. Raises ModelFileError, naming the tensor, for a weight that is NaN or infinite."""
     handle.write(made.head)
     done, total = len(made.head), made.size_bytes
-    for one in made.placed:
+    # Threads go on to the next tensor while the last pieces of one are made.
+    found = in_order(_jobs(made), made.recipe.threads)
+    number, piece = next(found, (-1, None))
+    for turn, one in enumerate(made.placed):
         failpoint("convert.tensor")
         on_tensor(done, total, one.name)
         written = 0
-        matrix, weights = made.source.matrices[one.name], made.weights.get(one.name)
-        for piece in convert(matrix, one.type, weights, made.recipe.threads):
+        while piece is not None and number == turn:
             written += handle.write(piece.data)
+            number, piece = next(found, (-1, None))
         if written != one.size_bytes:
-            raise ModelFileError(one.name, f"{matrix.where}: gave {written} bytes, {one.size_bytes} are due.", AGAIN)
+            where = made.source.matrices[one.name].where
+            raise ModelFileError(one.name, f"{where}: gave {written} bytes, {one.size_bytes} are due.", AGAIN)
         handle.write(bytes(padded(written, made.source.alignment) - written))
         done += padded(written, made.source.alignment)
     on_tensor(done, total, "")
+
+
+def _jobs(made: Plan) -> Iterator[tuple[int, Callable[[], Bytes]]]:
+    """Every piece of every tensor, with the tensor's place."""
+    for turn, one in enumerate(made.placed):
+        for job in pieces(made.source.matrices[one.name], one.type, made.weights.get(one.name)):
+            yield turn, job

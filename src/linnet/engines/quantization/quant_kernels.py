@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import ctypes
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from ctypes import CFUNCTYPE, POINTER, Structure, c_bool, c_char_p, c_int, c_int64, c_size_t, c_void_p
 from dataclasses import dataclass
-from functools import cache
-from typing import Any
+from functools import cache, partial
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,7 @@ from linnet.formats.ggml_types import TYPES
 
 Floats = NDArray[np.float32]
 Bytes = NDArray[np.uint8]
+Key = TypeVar("Key")
 
 TARGETS = (
     "F32", "F16", "BF16", "Q8_0", "Q6_K", "Q5_K", "Q4_K", "Q3_K", "Q2_K", "Q4_0", "Q4_1", "Q5_0", "Q5_1",
@@ -185,27 +186,36 @@ def convert(matrix: Matrix, kind: str, importance: Floats | None = None, threads
     importance: (width,), or (experts, width) for a matrix of three dimensions. What is already of this type is passed
     on as it is. Raises ModelFileError, naming the tensor, where a value is NaN or infinite, or overflows the type.
     """
+    return (piece for _, piece in in_order(((None, job) for job in pieces(matrix, kind, importance)), threads))
+
+
+def pieces(matrix: Matrix, kind: str, importance: Floats | None = None) -> Iterator[Callable[[], Bytes]]:
+    """What makes each piece of `convert`, for any thread to run."""
     if kind != matrix.type:
         ready(kind)
     step = max(1, CHUNK // matrix.width)
     # A piece never crosses from one expert to the next: each has its own importance.
     block = matrix.shape[1] if importance is not None and importance.ndim == 2 else matrix.rows
-    starts = [(at, min(step, end - at)) for first in range(0, matrix.rows, block)
-              for end in [first + block] for at in range(first, end, step)]  # fmt: skip
+    for first in range(0, matrix.rows, block):
+        end = first + block
+        weight = importance[first // block] if importance is not None and importance.ndim == 2 else importance
+        for start in range(first, end, step):
+            yield partial(_piece, matrix, kind, weight, start, min(step, end - start))
 
-    def piece(start: int, count: int) -> Bytes:
-        weight = importance[start // block] if importance is not None and importance.ndim == 2 else importance
-        return _piece(matrix, kind, weight, start, count)
 
+def in_order(jobs: Iterable[tuple[Key, Callable[[], Bytes]]], threads: int) -> Iterator[tuple[Key, Bytes]]:
+    """What the jobs give, in their order, with their keys; at most a few are begun before they are asked for."""
     with ThreadPoolExecutor(threads, thread_name_prefix="quantize") as pool:
-        pending: deque[Future[Bytes]] = deque()
+        pending: deque[tuple[Key, Future[Bytes]]] = deque()
         try:
-            for start, count in starts:
-                pending.append(pool.submit(piece, start, count))
+            for key, job in jobs:
+                pending.append((key, pool.submit(job)))
                 if len(pending) > 2 * threads:
-                    yield pending.popleft().result()
+                    first, future = pending.popleft()
+                    yield first, future.result()
             while pending:
-                yield pending.popleft().result()
+                first, future = pending.popleft()
+                yield first, future.result()
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
 
