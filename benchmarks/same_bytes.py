@@ -1,4 +1,4 @@
-"""Every type and mixture beside the `llama-quantize` of $LINNET_PEERS/bin: `python -m benchmarks.same_bytes`.
+"""Every type and mixture beside $LINNET_PEERS/bin/llama-quantize: `python -m benchmarks.same_bytes [TYPE ...]`.
 
 builtin:nano in F32 with the same importance matrix, each mixture by its name and each type alone (`--pure`). A row says
 how many tensors have the same type and the same bytes; what llama-quantize refuses, we must refuse too.
@@ -43,7 +43,9 @@ def both(source: Path, kind: str, imatrix: Path, *, pure: bool) -> tuple[dict[st
     except LinnetError:
         made = None
     command = [str(PEER), "--imatrix", str(imatrix), *(["--pure"] if pure else []), str(source), str(theirs)]
-    done = subprocess.run([*command, kind, str(THREADS)], capture_output=True, check=False)
+    # It takes the names of mixtures alone: the first one that is made of this type.
+    called = next(name for name, (_, one) in MIXTURES.items() if one == kind) if pure else kind
+    done = subprocess.run([*command, called, str(THREADS)], capture_output=True, check=False)
     return made, tensors(theirs) if done.returncode == 0 else None
 
 
@@ -55,6 +57,8 @@ def main() -> None:
     imatrix, different = importance(source), []
     asked = [(name, False) for name in MIXTURES] + [(kind, True) for kind in dict(MIXTURES.values()).values()]
     for kind, pure in dict.fromkeys(asked):
+        if sys.argv[1:] and kind not in sys.argv[1:]:
+            continue
         name = f"{kind}{' pure' if pure else ''}"
         ours, theirs = both(source, kind, imatrix, pure=pure)
         same = ours == theirs
