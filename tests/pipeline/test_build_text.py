@@ -163,41 +163,41 @@ def test_a_task_that_makes_no_sense_is_refused(tmp_path: Path, more: dict[str, A
         task(tmp_path, **more)
 
 
-@nightly
-def test_a_decoder_competes_as_a_classifier(base: Path, tmp_path: Path) -> None:
-    labels = ("red", "green", "blue")
-    every = [{"text": f"{c.turns[0].content} {i}", "label": labels[i % 3]} for i, c in enumerate(chats(60))]
-    write(tmp_path / "train.jsonl", every)
-    made = parse_task(
+LABELS = ("red", "green", "blue")
+
+
+def colours(folder: Path, count: int, candidates: dict[str, Any], **more: Any) -> Any:
+    """A task that classifies, with its rows."""
+    write(
+        folder / "train.jsonl",
+        [{"text": f"{c.turns[0].content} {i}", "label": LABELS[i % 3]} for i, c in enumerate(chats(count))],
+    )
+    return parse_task(
         {
             "task": {"name": "colour", "kind": "classify", "input": "text", "output": "label"},
             "data": {"train": "train.jsonl"},
-            "candidates": {"models": [str(base)], "methods": ["lora"], "quantizations": ["Q8_0"]},
-            "quality": {"max_loss": 1.0},
+            "candidates": {"methods": ["lora"], **candidates},
+            **more,
         },
-        tmp_path,
+        folder,
     )
+
+
+@nightly
+def test_a_decoder_competes_as_a_classifier(base: Path, tmp_path: Path) -> None:
+    candidates = {"models": [str(base)], "quantizations": ["Q8_0"]}
+    made = colours(tmp_path, 60, candidates, quality={"max_loss": 1.0})
     result = build(made, Store(tmp_path / "store"))
     assert isinstance(result, BuildResult)
     assert result.specialist.candidate.endswith("lora-Q8_0")
     found = Specialists(Store(tmp_path / "store")).classify("colour", ["Make it red in the hall"])
-    assert found.answers[0].label in labels
+    assert found.answers[0].label in LABELS
     assert sum(found.answers[0].probabilities.values()) == pytest.approx(1, abs=1e-3)
 
 
 @nightly
 def test_a_type_whose_gate_fails_does_not_end_a_classifier_s_build(tmp_path: Path) -> None:
-    labels = ("red", "green", "blue")
-    every = [{"text": f"{c.turns[0].content} {i}", "label": labels[i % 3]} for i, c in enumerate(chats(40))]
-    write(tmp_path / "train.jsonl", every)
-    made = parse_task(
-        {
-            "task": {"name": "colour", "kind": "classify", "input": "text", "output": "label"},
-            "data": {"train": "train.jsonl"},
-            "candidates": {"models": ["builtin:nano"], "methods": ["lora"], "quantizations": ["Q8_0", "TQ1_0"]},
-        },
-        tmp_path,
-    )
+    made = colours(tmp_path, 40, {"models": ["builtin:nano"], "quantizations": ["Q8_0", "TQ1_0"]})
     result = build(made, Store(tmp_path / "store"))
     assert isinstance(result, BuildResult)
     assert result.specialist.candidate.endswith("lora-Q8_0")

@@ -35,12 +35,11 @@ def open_reader(folder: Path) -> tuple[Callable[[Sequence[str]], object], Callab
     """What answers texts, whatever its answers are, and the bytes that it holds outside of this process: for
     measuring. Raises as `open_classifier`."""
     from linnet.core.files import read_json
-    from linnet.engines.llama.llama_tagger import TAGGER, DecoderTagger
+    from linnet.engines.llama.llama_tagger import TAGGER
     from linnet.engines.onnx_runtime.onnx import ENGINE
 
-    if (folder / TAGGER).is_file():
-        tagger = DecoderTagger(folder)
+    tags = (folder / ENGINE).is_file() and "labels" in read_json(folder / ENGINE)
+    if tags or (folder / TAGGER).is_file():
+        tagger = open_tagger(folder)
         return tagger.tag, lambda: tagger.worker_bytes
-    if (folder / ENGINE).is_file() and "labels" in read_json(folder / ENGINE):
-        return open_tagger(folder).tag, lambda: 0
     return open_classifier(folder).logits, lambda: 0

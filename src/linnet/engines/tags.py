@@ -50,6 +50,10 @@ class Tagger(Protocol):
 
     labels: list[str]
 
+    @property
+    def worker_bytes(self) -> int:
+        """What it holds outside of this process."""
+
     def tag(self, texts: Sequence[str]) -> list[Tagged]: ...
 
     def close(self) -> None: ...

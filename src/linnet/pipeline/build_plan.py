@@ -147,8 +147,11 @@ def _labelled(task: Task, store: Store, on_event: OnEvent) -> BuildPlan:
             stages += [told, PlannedStage(stage="evaluate", what=told.what, seconds=judged, disk_bytes=0)]
     names = [f"{one.label}-{kind}" for one in trainings for kind in encoder_types(task)]
     if decoders:
-        work, labels = Work(store, task, prepared, on_event), decision_of(task, prepared).labels
-        ask = spans_asked(work) if tags else labels_asked(store, task, prepared, labels)
+        ask = (
+            spans_asked(Work(store, task, prepared, on_event))
+            if tags
+            else labels_asked(store, task, prepared, decision_of(task, prepared).labels)
+        )
         ways, also = plan_ways(store, task, decoders, ask)
         stages += [stage for way in ways for stage in _trained(way, tokens)]
         names, excluded = [*names, *(way.candidate(kind) for way in ways for kind in way.kinds)], excluded | also

@@ -9,12 +9,12 @@ import contextlib
 import secrets
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from linnet.core.errors import ContextExceeded, EngineError, InputError
+from linnet.core.errors import ContextExceeded, EngineError, InputError, ResourceMissing
 from linnet.engines.grammar.schema_limits import check_grammar, check_schema
 from linnet.engines.llama.gpu_plan import with_gpu
 from linnet.engines.llama.llama_body import call_grammar, completion_body, message_json
@@ -78,6 +78,20 @@ def open_llama(
         reasons = (*reasons, f"engine {chosen.kind}: {chosen.why}")
     plan = plan_load(path, options, label=label, free_bytes=free_bytes)
     return LlamaEngine(replace(plan, reasons=(*plan.reasons, *reasons)))
+
+
+def with_fitting_slots(slots: int, opened: Callable[[int], LlamaEngine]) -> LlamaEngine:
+    """What `opened` gives with as many slots as fit: half of them as long as memory is missing for more.
+
+    Raises ResourceMissing when one slot is too much, and what `opened` raises.
+    """
+    while True:
+        try:
+            return opened(slots)
+        except ResourceMissing:
+            if slots == 1:
+                raise
+            slots //= 2
 
 
 class LlamaEngine:

@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from linnet.core.errors import ContextExceeded, EngineError, ResourceMissing
+from linnet.core.errors import ContextExceeded, EngineError
 from linnet.core.files import read_json
-from linnet.engines.llama.engine import LlamaEngine, open_llama
+from linnet.engines.llama.engine import LlamaEngine, open_llama, with_fitting_slots
 from linnet.engines.llama.load_plan import LoadOptions
 from linnet.engines.requests.generation import GREEDY, GenerateRequest, Generation, Message, Piece
 from linnet.engines.tags import Entity, Tagged
@@ -35,7 +35,13 @@ class DecoderTagger:
         self.labels: list[str] = told["labels"]
         self._instruction, self._most, self._part = told["instruction"], int(told["max_tokens"]), int(told["part"])
         self._schema = span_schema(self.labels)
-        self._engine = _opened(folder, int(told["context"]))
+        context = int(told["context"])
+
+        def opened(slots: int) -> LlamaEngine:
+            options = LoadOptions(context=context, slots=slots)
+            return open_llama(folder / GGUF, options, label=folder.parent.name)
+
+        self._engine = with_fitting_slots(SLOTS, opened)
         # Who is forgotten while a request runs on it ends with that request.
         self._close = weakref.finalize(self, self._engine.close)
 
@@ -93,16 +99,3 @@ class DecoderTagger:
 
     def close(self) -> None:
         self._close()
-
-
-def _opened(folder: Path, context: int) -> LlamaEngine:
-    """With as many slots as fit."""
-    slots = SLOTS
-    while True:
-        try:
-            options = LoadOptions(context=context, slots=slots)
-            return open_llama(folder / GGUF, options, label=folder.parent.name)
-        except ResourceMissing:
-            if slots == 1:
-                raise
-            slots //= 2

@@ -46,7 +46,7 @@ CHOICES = {
     "attention": ("", "auto", "flash", "plain"),
 }
 # Beyond so many tokens plain attention is faster on x86, whose kernel of flash attention converts every sum from F16
-# and back: writing at 1,024 tokens 1.65 to 2 times as fast, at 2,048 2.4 times (docs/log.md).
+# and back: writing after 1,024 tokens 1.5 times as fast, after 2,048 1.7 times (benchmarks.attention).
 LONG = 1024
 X86 = ("x86_64", "AMD64")
 

@@ -34,6 +34,10 @@ class OnnxTagger:
         except Exception as error:  # the library raises bare Exception subclasses of its own
             raise EngineError(f"{folder} could not be loaded: {error}.", "Build the specialist again.") from error
 
+    @property
+    def worker_bytes(self) -> int:
+        return 0
+
     def read(self, texts: Sequence[str]) -> list[Reading]:
         return self._reader.read(texts)
 

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from linnet.core.errors import ContextExceeded, InputError, LinnetError, ResourceMissing
+from linnet.core.errors import ContextExceeded, InputError, LinnetError
 from linnet.core.files import sha256_bytes
 from linnet.core.records import Record
 from linnet.core.settings import get_number
 from linnet.engines.grammar.schema_limits import check_schema
-from linnet.engines.llama.engine import LlamaEngine, open_llama
+from linnet.engines.llama.engine import LlamaEngine, open_llama, with_fitting_slots
 from linnet.engines.llama.load_plan import LoadOptions
 from linnet.engines.requests.generation import GREEDY, GenerateRequest, Generation, Message
 from linnet.text.conversations import Turn
@@ -116,20 +116,18 @@ def open_engine(
     longest = max(len(one.asked.encode()) for one in questions)
     need = around + longest + decoding.max_tokens + SPARE_TOKENS
     wished = int(get_number("LINNET_CONTEXT"))
-    while True:
-        try:
-            options = LoadOptions(slots=min(slots, len(questions)), context=0)
-            engine = open_llama(source.path, options, label=source.name)
-            limit = min(engine.context, wished, need)
-            if limit < engine.context:  # a token is at least a byte: less than this is never needed
-                engine.close()
-                options = LoadOptions(slots=options.slots, context=limit)
-                engine = open_llama(source.path, options, label=source.name)
-            break
-        except ResourceMissing:
-            if slots == 1:
-                raise
-            slots //= 2
+    path = source.path
+
+    def opened(slots: int) -> LlamaEngine:
+        options = LoadOptions(slots=min(slots, len(questions)), context=0)
+        engine = open_llama(path, options, label=source.name)
+        limit = min(engine.context, wished, need)
+        if limit == engine.context:
+            return engine
+        engine.close()  # a token is at least a byte: more than this is never needed
+        return open_llama(path, LoadOptions(slots=options.slots, context=limit), label=source.name)
+
+    engine = with_fitting_slots(slots, opened)
     if not engine.has_template and not decoding.raw:
         engine.close()
         raise InputError(
