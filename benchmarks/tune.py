@@ -123,12 +123,12 @@ def recipe_of(job: dict[str, Any]) -> Any:
 
 def ours(job: dict[str, Any]) -> dict[str, float]:
     from linnet.engines.measure import peak_memory_bytes
-    from linnet.training import decoder_folder
+    from linnet.training import quantized
     from linnet.training.decoder import train_decoder
 
     train, held = encoded(job)
     recipe = recipe_of(job)
-    model = decoder_folder.load(Path(job["model"]))
+    model = quantized.load(Path(job["model"]), recipe)
     few = type(held)(held.examples[:2]) if job["epochs"] == 1 else held  # what is held out is not what is timed
     began = time.process_time()
     with tempfile.TemporaryDirectory() as folder:
@@ -168,6 +168,7 @@ def theirs(job: dict[str, Any]) -> dict[str, float]:
         def _send_telemetry(self) -> None:
             pass
 
+    os.environ.pop("THP_MEM_ALLOC_ENABLE", None)  # ours asks for large pages, who uses TRL does not
     torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
     train, held = encoded(job)
     rows = Rows(train.examples)

@@ -5,21 +5,27 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from linnet.core import failpoints
-from linnet.core.errors import InputError, Interrupted, ResourceMissing
+from linnet.core import failpoints, history
+from linnet.core.errors import GuardStopped, InputError, Interrupted, ResourceMissing
+from linnet.core.events import Event
 from linnet.core.runs import find_run, list_runs
 from linnet.core.store import Store
+from linnet.pipeline import rehearsal
 from linnet.pipeline.merge import merge
 from linnet.pipeline.run_report import row
-from linnet.pipeline.tune import TuneOptions, prepare_tuning, resume, tune
+from linnet.pipeline.tune import TuneOptions, prepare_tuning, resume, run_tuning, tune
+from linnet.stages import rehearse as stage
+from linnet.training import forecast
 from tests.tiny_decoder import chats, tiny_decoder
 
 pytest.importorskip("trl")
+nightly = pytest.mark.skipif(os.environ.get("LINNET_NIGHTLY") != "1", reason="rehearses once more: LINNET_NIGHTLY=1")
 DPO = TuneOptions(method="dpo", epochs=2, batch=8, rate=0.01, rank=4, max_length=200)
 
 
@@ -62,6 +68,42 @@ def test_a_stopped_training_goes_on_and_is_merged(
     assert [gate["passed"] for gate in merged.step.result["gates"]] == [True, True]
 
 
+@pytest.mark.parametrize(
+    "method", ["dpo", "grpo", pytest.param("kto", marks=nightly), pytest.param("orpo", marks=nightly)]
+)
+def test_it_is_rehearsed(
+    decoder: str, rows: Path, tmp_path: Path, method: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LINNET_THREADS", "1")
+    monkeypatch.setattr(stage, "LEAST_S", 0)
+    more: dict[str, Any] = {"reward": "json", "samples": 2, "answer_tokens": 6} if method == "grpo" else {}
+    options = TuneOptions(method=method, epochs=1, batch=4, rate=0.01, rank=4, max_length=200, rehearse=True, **more)
+    store, told = Store(tmp_path / "store"), list[Event]()
+    done = tune(decoder, rows, options, store=store, on_event=told.append).step
+    steps = {event.data["step"]: event.data for event in told if "ok" in event.data}
+    assert list(steps) == ["load", "steps", "rate", "checkpoint", "save", "merge", "convert", "engine"]
+    assert all(step["ok"] for step in steps.values())
+    assert ("not judged" in steps["rate"]["said"]) == (method == "grpo")
+    kept = done.result["rehearsal"]
+    assert kept["mode"] == "done"
+    assert kept["predicted"]["memory_bytes"] == pytest.approx(done.result["peak_memory_bytes"], rel=0.3)
+    assert [one.key for one in history.outcomes(store, f"forecast-tune-seconds-{method}")] == [done.run.id]
+    assert not history.outcomes(store, "forecast-tune-seconds")
+
+
+def test_too_little_memory_is_refused_with_what_fits(
+    decoder: str, rows: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = replace(DPO, method="orpo", batch=16)
+    base, job = prepare_tuning(decoder, rows, options, store=Store(tmp_path / "store"))
+    wanted = rehearsal._wanted(base, job)
+    need = forecast.memory_bytes(forecast.shape_of(base.report), job.recipe, stage._work(wanted).longest)
+    monkeypatch.setattr("linnet.engines.llama.load_plan.usable_bytes", lambda: need - 1)
+    with pytest.raises(GuardStopped, match="The memory is too small") as caught:
+        run_tuning(Store(tmp_path / "store"), base, job)
+    assert caught.value.hint.startswith("These fit: --batch 8")
+
+
 def test_a_dataset_folder_with_a_split(decoder: str, tmp_path: Path) -> None:
     datasets = pytest.importorskip("datasets")
     datasets.disable_progress_bars()
@@ -79,7 +121,6 @@ def test_a_dataset_folder_with_a_split(decoder: str, tmp_path: Path) -> None:
     ("options", "said"),
     [
         ({"method": "dpo", "format": "alpaca"}, "--format is of answers that are imitated"),
-        ({"method": "dpo", "rehearse": True}, "not rehearsed yet"),
         ({"method": "dpo", "input": "prompt", "output": "chosen"}, "names 1 columns for dpo"),
         ({"method": "dpo", "output": "chosen,rejected"}, "need --input"),
         ({"method": "grpo"}, "none is named"),

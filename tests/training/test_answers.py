@@ -86,6 +86,7 @@ def test_chunks_of_logits_change_nothing(
     whole = gradients(decoder, by_parts(decoder, examples, [ALL]))
     loss = mean_loss(decoder, [Rows(examples).part(ALL)])
     monkeypatch.setattr(answers, "CHUNK_LOGITS", 7 * decoder.head.weight.shape[0])
+    monkeypatch.setattr(answers, "CHUNK_ROWS", 1)
     assert decoder.chunk_rows() == 7
     same(gradients(decoder, by_parts(decoder, examples, [ALL])), whole, 1e-6)
     widths: list[int] = []

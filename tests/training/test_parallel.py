@@ -9,17 +9,24 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
 
+from linnet.core.errors import InputError
+from linnet.core.store import Store
+from linnet.pipeline.tune import TuneOptions, prepare_tuning
 from tests.tiny_decoder import chats, tiny_decoder
 
 nightly = pytest.mark.skipif(os.environ.get("LINNET_NIGHTLY") != "1", reason="nightly: starts six processes")
 EPOCHS = "3"
 
 
-def tune(folder: Path, processes: int, method: str, *more: str) -> dict[str, list[float]]:
+def tune(folder: Path, processes: int, method: str, *more: str, failpoints: str = "") -> dict[str, list[float]]:
     """The curve of a training by so many processes: losses of the steps and of the held-out rows."""
     home = folder / f"home-{processes}"
-    environment = {**os.environ, "LINNET_HOME": str(home), "LINNET_THREADS": "1", "OMP_NUM_THREADS": "1"}
+    environment = {**os.environ, "LINNET_HOME": str(home), "LINNET_THREADS": "1", "OMP_NUM_THREADS": "1",
+                   "LINNET_FAILPOINTS": failpoints}  # fmt: skip
     launch = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"] if processes > 1 else []
     command = [
         sys.executable, *launch, "-m", "linnet", "tune", "--model", str(folder / "tiny"), "--data",
@@ -53,6 +60,53 @@ def test_two_processes_learn_what_one_does(folder: Path, tmp_path: Path, method:
     assert len(one["loss"]) == len(two["loss"]) == 9
     for key in one:
         assert two[key] == pytest.approx(one[key], rel=1e-4)
+
+
+@nightly
+@pytest.mark.parametrize(
+    ("method", "more"), [("full", ()), ("lora", ()), ("lora", ("--checkpointing", "--neftune", "5"))]
+)
+def test_processes_that_hold_parts_of_the_weights_learn_the_same(
+    folder: Path, tmp_path: Path, method: str, more: tuple[str, ...]
+) -> None:
+    """Small parts, so that one process has more of them than the other; frozen weights are in 16 bits."""
+    tiny_decoder(tmp_path / "tiny", dtype="bfloat16")
+    (tmp_path / "rows.jsonl").symlink_to(folder / "rows.jsonl")
+    one = tune(tmp_path, 1, method, "--part-tokens", "64", *more)
+    two = tune(tmp_path, 2, method, "--part-tokens", "64", "--shard", *more)
+    for key in one:
+        assert two[key] == pytest.approx(one[key], rel=2e-4)
+    alone, spread = (weights_of(tmp_path / f"home-{processes}") for processes in (1, 2))
+    assert alone.keys() == spread.keys()
+    for name, weight in alone.items():
+        assert weight.shape == spread[name].shape
+        assert float((weight - spread[name]).abs().max()) < 0.01 * float(weight.abs().max()) + 1e-4, name
+
+
+def weights_of(home: Path) -> dict[str, Tensor]:
+    found = next(path for path in home.glob("runs/tune-*/*/*.safetensors") if ".checkpoints" not in path.parts)
+    return {name: tensor.float() for name, tensor in load_file(found).items()}
+
+
+@nightly
+def test_a_stopped_training_with_parts_of_the_weights_goes_on_to_the_same_bits(folder: Path, tmp_path: Path) -> None:
+    for name in ("tiny", "rows.jsonl"):
+        (tmp_path / name).symlink_to(folder / name)
+        (tmp_path / "whole").mkdir(exist_ok=True)
+        (tmp_path / "whole" / name).symlink_to(folder / name)
+    whole = tune(tmp_path / "whole", 2, "lora", "--shard")
+    with pytest.raises(AssertionError, match="state is saved"):
+        tune(tmp_path, 2, "lora", "--shard", failpoints="train.step:4=term")
+    again = tune(tmp_path, 2, "lora", "--shard")
+    assert again["validation_loss"] == whole["validation_loss"]
+    one, other = weights_of(tmp_path / "home-2"), weights_of(tmp_path / "whole" / "home-2")
+    assert all(torch.equal(weight, other[name]) for name, weight in one.items())
+
+
+def test_alone_nothing_can_be_spread(folder: Path, tmp_path: Path) -> None:
+    options = TuneOptions(method="lora", shard=True)
+    with pytest.raises(InputError, match="there is one"):
+        prepare_tuning(str(folder / "tiny"), folder / "rows.jsonl", options, store=Store(tmp_path / "store"))
 
 
 def test_a_share_is_dealt_by_length(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,6 +23,7 @@ Format = Annotated[
     ),
 ]
 Checkpointing = Annotated[bool, typer.Option("--checkpointing", help="Save memory: compute each layer a second time.")]
+Shard = Annotated[bool, typer.Option("--shard", help="Under torchrun: each process holds a part of the weights.")]
 Rehearse = Annotated[
     bool | None,
     typer.Option("--rehearse/--no-rehearse", help="Walk through it all first. Done unasked before long runs."),
@@ -58,6 +59,7 @@ def tune(
     answer_tokens: Annotated[int, typer.Option(help="grpo: longest answer in tokens.")] = 0,
     checkpointing: Checkpointing = False,
     part_tokens: Annotated[int, typer.Option(help="Save memory: compute so many tokens at once.")] = 0,
+    shard: Shard = False,
     rehearse: Rehearse = None,
     seed: Annotated[int, typer.Option(help="The same seed makes the same model on the same machine.")] = 0,
     out: Annotated[str, typer.Option(help="Merge at the end and give the model this name.")] = "",

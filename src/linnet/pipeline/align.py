@@ -40,8 +40,6 @@ def prepare(
 
     if options.format:
         raise InputError(f"--format is of answers that are imitated; {options.method} has its own.", _OVERRIDE)
-    if options.rehearse:
-        raise InputError(f"{options.method} is not rehearsed yet.", "Leave --rehearse out.")
     require("trl", EXTRA)
     said = align_plan.check_aligning(_aligning(options))
     wanted, named = align_plan.METHODS[options.method], _named(options)

@@ -31,7 +31,7 @@ def before_training(store: Store, base: Model, job: DecoderJob, wish: bool | Non
     wanted = _wanted(base, job)
     found = stage.forecast_of(base, wanted)
     kept: dict[str, Any] = {"mode": "short run", "forecast": found.to_json()}
-    if wish or stage.likely_seconds(store, found) > LONG_S:
+    if wish or stage.likely_seconds(store, found, stage.objective_of(job.recipe)) > LONG_S:
         step = rehearse_tuning(store, base, job, on_event)
         kept |= {"mode": "done", "run": step.run.id, "predicted": step.result["predicted"]}
     else:

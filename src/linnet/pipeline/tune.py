@@ -61,6 +61,7 @@ class TuneOptions:
     of noise on the embeddings. `max_length` is the longest row in tokens: longer ones are refused, or with `drop_long`
     left out and counted. `validation` is a file of rows to stop by; without it a tenth is held out. `out` names the
     finished model. `checkpointing` computes layers twice and `part_tokens` fewer tokens at once, both to save memory.
+    `shard` spreads the weights over the processes of torchrun, each of which holds a part (FSDP).
     `rehearse` walks through it all on a few rows first: None does so before a run predicted to take over five minutes.
     `split` is one of a saved dataset. The methods dpo, kto, orpo and grpo have `beta`, the pull towards the base; grpo
     has a `reward` (exact, json or FILE.py), and `samples` answers of at most `answer_tokens` for each prompt.
@@ -87,6 +88,7 @@ class TuneOptions:
     out: str = ""
     checkpointing: bool = False
     part_tokens: int = 0
+    shard: bool = False
     rehearse: bool | None = None
     split: str = ""
     beta: float = 0.0
@@ -173,6 +175,7 @@ def _imitated(
     from linnet.training.tune_plan import plan_recipe, plan_tokens
 
     _refuse_preferences(options)
+    _check_shard(options)
     columns = _columns(options)
     read = read_conversations(data, format_=options.format, columns=columns, split=options.split)
     held = None
@@ -191,6 +194,14 @@ def _refuse_preferences(options: TuneOptions) -> None:
         if getattr(options, name):
             flag = name.replace("_", "-")
             raise InputError(f"--{flag} is of the methods {', '.join(align.METHODS)}.", "Choose one with --method.")
+
+
+def _check_shard(options: TuneOptions) -> None:
+    if options.shard and processes() < 2:
+        hint = "Start several: torchrun --nproc-per-node 2 -m linnet tune --shard ..."
+        raise InputError("--shard spreads the weights over processes, and there is one.", hint)
+    if options.shard and options.quantize:
+        raise InputError("--shard spreads weights as they are stored, not quantised ones.", "Leave one of them out.")
 
 
 def _columns(options: TuneOptions) -> Columns | None:
@@ -254,9 +265,6 @@ def run_tuning(store: Store, base: Model, job: DecoderJob, on_event: OnEvent = s
 
     def before() -> None:
         job.before()
-        if job.request["options"]["method"] in align.METHODS:
-            job.request["rehearsal"] = {"mode": "not for this method"}
-            return
         before_training(store, base, job, job.request["options"].get("rehearse"), on_event)
 
     return _trained(store, base, replace(job, before=before), on_event)

@@ -14,6 +14,7 @@ from linnet.core.files import canonical, check_space, make_folder, sha256_bytes
 from linnet.core.records import Model
 from linnet.core.store import Step, Store
 from linnet.training import forecast
+from linnet.training.align_plan import AlignRecipe
 from linnet.training.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -83,9 +84,19 @@ def forecast_of(base: Model, wanted: Rehearsal) -> forecast.Forecast:
     )
 
 
-def likely_seconds(store: Store, found: forecast.Forecast) -> float:
-    """The forecast times what it was off by on this machine."""
-    return found.seconds * history.bias(store, FORECAST[SECONDS])
+def likely_seconds(store: Store, found: forecast.Forecast, objective: str = "") -> float:
+    """The forecast times what it was off by on this machine; `objective` is that of a preference method."""
+    return found.seconds * history.bias(store, _kind(FORECAST[SECONDS], objective))
+
+
+def objective_of(recipe: Recipe) -> str:
+    """dpo, kto, orpo or grpo; "" for a recipe of imitation."""
+    return recipe.objective if isinstance(recipe, AlignRecipe) else ""
+
+
+def _kind(name: str, objective: str) -> str:
+    """Under what a forecast is kept: what the formulas are off by differs from method to method."""
+    return f"{name}-{objective}" if objective else name
 
 
 def check_memory(store: Store, base: Model, wanted: Rehearsal) -> None:
@@ -93,7 +104,7 @@ def check_memory(store: Store, base: Model, wanted: Rehearsal) -> None:
     from linnet.engines.llama.load_plan import usable_bytes
 
     shape, longest, free = forecast.shape_of(base.report), _work(wanted).longest, usable_bytes()
-    factor = history.bias(store, FORECAST[MEMORY])
+    factor = history.bias(store, _kind(FORECAST[MEMORY], objective_of(wanted.recipe)))
     need = factor * forecast.memory_bytes(shape, wanted.recipe, longest)
     if need > free:
         fitting = forecast.what_fits(shape, wanted.recipe, longest, free, factor)
@@ -126,7 +137,8 @@ def record_truth(store: Store, rehearsed: dict[str, Any], run: Step) -> None:
         SECONDS: seconds / share if seconds >= LEAST_S else 0.0,
         DISK: float(sum(entry.size_bytes for entry in run.run.files.values())),
     }
-    told = [(kind, kind, "predicted") for kind in KEYS] + [(kind, name, "forecast") for kind, name in FORECAST.items()]
+    told = [(kind, kind, "predicted") for kind in KEYS]
+    told += [(kind, _kind(name, result["recipe"].get("objective", "")), "forecast") for kind, name in FORECAST.items()]
     for kind, name, source in told:
         predicted = float((rehearsed.get(source) or {}).get(KEYS[kind]) or 0)
         if predicted > 0 and taken[kind] > 0:
@@ -148,5 +160,10 @@ def _check_disk(store: Store, base: Model, wanted: Rehearsal) -> None:
 
 
 def _work(wanted: Rehearsal) -> forecast.Work:
+    from linnet.training.align_data import AlignData
+
+    if isinstance(wanted.data, AlignData) and isinstance(wanted.recipe, AlignRecipe):
+        answers = [[(len(r.prompt), len(r.chosen), len(r.rejected)) for r in side] for side in wanted.data.rows]
+        return forecast.preference_work(answers[0], answers[1], wanted.recipe)
     train, held = ([len(example.ids) for example in side.examples] for side in wanted.data.targets)
     return forecast.work_of(train, held)

@@ -289,7 +289,7 @@ def _train(folder: Path, base: Model, job: DecoderJob, place: Path, on_event: On
     tuned = train_decoder(
         model, train, validation, job.recipe,
         folder=place, base_name=base.name, base_digest=base_digest(base), original=folder,
-        on_event=on_event,
+        shard=bool(job.request.get("options", {}).get("shard")), on_event=on_event,
     )  # fmt: skip
     if whole and writes:
         decoder_folder.save(tuned.trained, folder, place / "model", template)

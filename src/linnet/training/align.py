@@ -25,9 +25,10 @@ from linnet.core.events import Event, OnEvent, silent
 from linnet.core.files import sha256_bytes
 from linnet.core.settings import threads
 from linnet.text.preferences import choice_lines
-from linnet.training import decoder_folder, lora, parallel, quantized
+from linnet.training import decoder_folder, fused, lora, parallel, quantized
 from linnet.training.align_data import AlignData, AlignRow
 from linnet.training.align_plan import AlignRecipe
+from linnet.training.allocator import large_blocks
 from linnet.training.answers import PART_TOKENS, Rows, parts
 from linnet.training.batching import epoch_batches
 from linnet.training.decoder import ADAPTER, CHECKPOINTS
@@ -231,6 +232,29 @@ def _classes(objective: str) -> tuple[Any, Any]:
     return getattr(trl, f"{objective.upper()}Trainer"), getattr(trl, f"{objective.upper()}Config")
 
 
+def ready(
+    model: Any, data: AlignData, recipe: AlignRecipe, base: Path, on_event: OnEvent = silent
+) -> tuple[Any, Losses]:
+    """The model with its fresh adapter, and its losses; the same bits every time. `base` is the tokenizer's folder.
+
+    Raises ResourceMissing without TRL, InputError for what does not work with the method, EngineError.
+    """
+    require("trl", EXTRA)
+    recipe.check()
+    quantized.check_loaded(model, recipe)
+    if parallel.size() > 1 or recipe.gradient_checkpointing:
+        what = "several processes" if parallel.size() > 1 else "gradient checkpointing"
+        raise InputError(f"{recipe.objective} does not work with {what} yet.", "Run it without.")
+    torch.manual_seed(recipe.seed)
+    adapted = lora.add(model, recipe)
+    fused.install(model, narrow=False)
+    if not fused.prove(model):
+        fused.release(model)
+    losses = Losses(adapted, recipe, data, base, on_event)
+    torch.manual_seed(recipe.seed)
+    return adapted, losses
+
+
 def make_job(losses: Losses, data: AlignData, recipe: AlignRecipe, digest: str) -> Job:
     """The job for the loop."""
     train, held = data.rows
@@ -289,22 +313,14 @@ def train_aligned(
     Gives the facts of the run. Raises ResourceMissing without TRL, InputError for a recipe that does not fit,
     EngineError, GuardStopped, Interrupted, GateFailed, DiskFull.
     """
-    require("trl", EXTRA)
-    recipe.check()
-    quantized.check_loaded(model, recipe)
-    if parallel.size() > 1 or recipe.gradient_checkpointing:
-        what = "several processes" if parallel.size() > 1 else "gradient checkpointing"
-        raise InputError(f"{recipe.objective} does not work with {what} yet.", "Run it without.")
     torch.set_num_threads(threads())
-    torch.manual_seed(recipe.seed)
-    adapted = lora.add(model, recipe)
+    adapted, losses = ready(model, data, recipe, base, on_event)
     if not (folder / ADAPTER).exists():
         lora.save(adapted, base_name, folder / ADAPTER)
-    losses = Losses(adapted, recipe, data, base, on_event)
-    torch.manual_seed(recipe.seed)
     lines = [sha256_bytes(choice_lines([row.choice for row in side])) for side in data.rows]
     job = make_job(losses, data, recipe, recipe.digest(base_digest, *lines, data.template.source, torch.__version__))
-    progress = Trainer(job, recipe, folder / CHECKPOINTS, on_event).run()
+    with large_blocks():
+        progress = Trainer(job, recipe, folder / CHECKPOINTS, on_event).run()
     lora.save(adapted, base_name, folder / ADAPTER)
     facts = _facts(losses, job, data, progress)
     return {**facts, **_proved(base, folder, Rows(data.targets[1].examples))}

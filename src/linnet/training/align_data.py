@@ -49,6 +49,10 @@ class AlignData(DecoderData):
     rows: tuple[tuple[AlignRow, ...], tuple[AlignRow, ...]]
     end_ids: tuple[int, ...]
 
+    def lengths(self) -> tuple[list[int], list[int]]:
+        train, held = ([row.width for row in side] for side in self.rows)
+        return train, held
+
     def more_files(self) -> dict[str, bytes]:
         """The choices of both sides, as a run keeps them."""
         names = ("train_choices.jsonl", "validation_choices.jsonl")

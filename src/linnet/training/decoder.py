@@ -21,7 +21,8 @@ from linnet.core.errors import DataError, GateFailed, InputError
 from linnet.core.events import OnEvent, silent
 from linnet.core.files import canonical, sha256_bytes
 from linnet.core.settings import threads
-from linnet.training import decoder_folder, lora, parallel, quantized
+from linnet.training import decoder_folder, fused, lora, parallel, quantized, sharding
+from linnet.training.allocator import large_blocks
 from linnet.training.answers import (
     PART_TOKENS,
     Decoder,
@@ -29,6 +30,7 @@ from linnet.training.answers import (
     Rows,
     TargetLoss,
     cross_entropy,
+    idle,
     leave_gradients,
     mean_loss,
     parts,
@@ -75,6 +77,7 @@ class _Merging:
     def merge(self, adapted: Any) -> Any:
         if self.original is not None:
             adapted = lora.attach(decoder_folder.load(self.original), self.adapter)
+        fused.release(adapted)
         rows = parts(self.held.lengths, range(len(self.held)), self.budget)[-1][:8]
         hint = f"The adapter is in {self.adapter}. Lower the learning rate, or use the full method."
         return added(adapted, [self.held.part(rows)], hint)[0].eval()
@@ -108,15 +111,22 @@ def make_job(
     budget = part_budget(recipe, objective)
     held = _cut(validation, parallel.share(range(len(validation)), validation.lengths), budget)
     embedding = decoder.model.get_input_embeddings()
+    is_spread = any(map(sharding.is_spread, decoder.model.parameters()))
 
     def loss_of(batch: list[int]) -> Tensor:
         chosen = parts(train.lengths, parallel.share(batch, train.lengths), budget)
         with noisy(embedding, recipe.neftune_alpha, chosen, train.lengths):
             made = [train.part(rows) for rows in chosen]
-            return leave_gradients(decoder, made, objective.loss, train.count(batch))
+            loss = leave_gradients(decoder, made, objective.loss, train.count(batch))
+        if is_spread:
+            idle(decoder, parallel.most(len(chosen)) - len(chosen))
+        return loss
 
     def score() -> dict[str, float]:
         total, count = parallel.summed(sum_loss(decoder, held))
+        if is_spread:
+            with torch.no_grad():
+                idle(decoder, parallel.most(len(held)) - len(held))
         loss = total / max(count, 1)
         return {"loss": loss, "metric": -loss}
 
@@ -161,13 +171,15 @@ def train_decoder(
     base_digest: str,
     objective: Objective = Objective(),
     original: Path | None = None,
+    shard: bool = False,
     on_event: OnEvent = silent,
 ) -> TunedDecoder:
     """Train `model`, changed in place. With LoRA the adapter is in `folder/adapter`, from step 0 on.
 
-    `base_digest` names the weights that `model` starts with. Early stopping is by validation loss. `original` is the
-    folder of a quantised model's base: a merge is into those weights. Raises DataError without validation rows,
-    GateFailed for another model's tokenizer, InputError, EngineError, GuardStopped, Interrupted, DiskFull.
+    `base_digest` names the weights that `model` starts with. Early stopping is by validation loss. With `shard` each of
+    several processes holds a part of the weights. `original` is the folder of the base: what was learned on a quantised
+    or a sharded one is merged into those weights. Raises DataError without validation rows, GateFailed for another
+    model's tokenizer, InputError, EngineError, GuardStopped, Interrupted, DiskFull.
     """
     _check(model, train, validation, recipe, original)
     torch.set_num_threads(threads())
@@ -176,27 +188,21 @@ def train_decoder(
         lora.save(adapted, base_name, folder / ADAPTER)  # what a later stage opens can be opened before the long part
     learned, held = Rows(train.examples), Rows(validation.examples)
     check_tokens(decoder, train, base_name)
+    if shard and parallel.size() > 1:
+        sharding.shard(model)
     digest = job_digest(recipe, base_digest, train, validation)
     job = make_job(decoder, learned, held, recipe, digest, objective)
     trainer = Trainer(job, recipe, folder / CHECKPOINTS, on_event)
-    progress = trainer.run()
-    facts = {
-        "seconds": round(progress.seconds, 3),
-        "trained_parameters": sum(p.numel() for group in job.groups for p in group.parameters),
-        "best_epoch": progress.best_epoch + 1,
-        "epochs": progress.history,
-        "resumed_step": trainer.resumed_at,
-        "processes": parallel.size(),
-        "torch": torch.__version__,
-        "train": train.facts(),
-        "validation": validation.facts(),
-        **_speed(learned, job, progress, part_budget(recipe, objective)),
-    }
+    with large_blocks():
+        progress = trainer.run()
+    facts: dict[str, Any] = {"train": train.facts(), "validation": validation.facts(), **_facts(model, job, trainer)}
+    facts |= _speed(learned, job, progress, part_budget(recipe, objective))
+    sharding.gather(model)
     if adapted is None:
         return TunedDecoder(model.eval(), progress, facts)
     if not parallel.rank():
         lora.save(adapted, base_name, folder / ADAPTER)
-    base = original if recipe.quantization != "none" else None
+    base = original if recipe.quantization != "none" or shard else None
     return TunedDecoder(
         adapted, progress, facts, _Merging(folder / ADAPTER, base, held, part_budget(recipe, objective))
     )
@@ -237,7 +243,10 @@ def ready(model: Any, recipe: Recipe) -> tuple[Decoder, Any]:
     """
     torch.manual_seed(recipe.seed)
     adapted = lora.add(model, recipe) if recipe.method == "lora" else None
+    fused.install(model)
     decoder = Decoder(model)
+    if not fused.prove(model):
+        fused.release(model)
     if recipe.gradient_checkpointing:
         spare_memory(model)
     return decoder, adapted
@@ -250,6 +259,21 @@ def _check(model: Any, train: Targets, validation: Targets, recipe: Recipe, orig
     quantized.check_loaded(model, recipe)
     if recipe.quantization != "none" and original is None:
         raise InputError("The folder of a quantised model's base is missing: what was learned is merged into it.")
+
+
+def _facts(model: nn.Module, job: Job, trainer: Trainer) -> dict[str, Any]:
+    progress = trainer.at
+    return {
+        "seconds": round(progress.seconds, 3),
+        "trained_parameters": sum(p.numel() for group in job.groups for p in group.parameters),
+        "best_epoch": progress.best_epoch + 1,
+        "epochs": progress.history,
+        "resumed_step": trainer.resumed_at,
+        "processes": parallel.size(),
+        "sharded": trainer.is_spread,
+        "fused_layers": fused.count(model),
+        "torch": torch.__version__,
+    }
 
 
 def _speed(rows: Rows, job: Job, progress: Progress, budget: int) -> dict[str, float]:

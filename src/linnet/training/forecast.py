@@ -12,21 +12,24 @@ from dataclasses import dataclass
 from typing import Any
 
 from linnet.core.records import Record
+from linnet.training.align_plan import AlignRecipe
 from linnet.training.recipe import Recipe
 
 RUNTIME_BYTES = 450 << 20  # Python with torch, transformers and PEFT, before any model
-LOGITS_BYTES = 4 * (64 << 20)  # a chunk of logits, its fp32 copy, its probabilities and its gradient
-PART_TOKENS = 1024  # the usual part: training.answers
+LOGITS_BYTES = 4 * (16 << 20)  # a chunk of logits, its fp32 copy, its probabilities and its gradient
+PART_TOKENS, CHUNK_ROWS = 512, 64  # the usual part, and the least rows of a chunk: training.answers
 ADAM, AVERAGES, GRADIENT = 8, 12, 4  # bytes a trained number: two moments; average, best and a copy; gradient
 NF4_BYTES, INT8_BYTES = 0.55, 1.05  # bytes a weight with its scales
-SHARE_OF_PEAK = 0.4  # what a training step reaches of the speed of one large matrix product
+SHARE_OF_PEAK = 0.5  # what a training step reaches of the speed of one large matrix product
+SAMPLING = 3.0  # what sampling an answer takes beside reading it
 SLOWER = {"none": 1.0, "nf4": 3.0, "int8": 3.0}  # weights are unpacked at every use
 TILE, TRIALS = 768, 3
 
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """The numbers of a decoder that decide what its training takes. `parameters` counts all weights."""
+    """The numbers of a decoder that decide what its training takes. `parameters` counts all weights; `is_half` says
+    that they are stored in 16 bits, and under an adapter stay so."""
 
     parameters: int
     layers: int
@@ -34,6 +37,7 @@ class Shape:
     inner: int
     cache_width: int
     vocabulary: int
+    is_half: bool = False
 
     @property
     def linear(self) -> int:
@@ -77,6 +81,7 @@ def shape_of(report: dict[str, Any]) -> Shape:
         inner=int(sizes.get("feed_forward_length") or 4 * width),
         cache_width=width * int(sizes.get("head_count_kv") or heads) // heads,
         vocabulary=int(sizes.get("vocabulary_size") or 32000),
+        is_half=report.get("quantisation_name") in ("BF16", "F16"),
     )
 
 
@@ -85,21 +90,49 @@ def work_of(train: Sequence[int], held: Sequence[int]) -> Work:
     return Work(sum(train), sum(held), max((*train, *held), default=1))
 
 
+def preference_work(
+    train: Sequence[tuple[int, int, int]], held: Sequence[tuple[int, int, int]], recipe: AlignRecipe
+) -> Work:
+    """From the tokens of each row: of its prompt, and of the chosen and the rejected answer.
+
+    What is only read (the base's answers, others' answers, a sample) takes half of what is learned from.
+    """
+    once, batch = recipe.objective, recipe.batch_size
+    pairs = once in ("dpo", "orpo")
+    longest = max((max(row[1:]) + row[0] + recipe.answer_tokens for row in (*train, *held)), default=1)
+
+    def tokens(rows: Sequence[tuple[int, int, int]]) -> int:
+        return sum((2 if pairs else 1) * row[0] + row[1] + row[2] + recipe.answer_tokens for row in rows)
+
+    base = 1.0 if recipe.beta and once != "orpo" else 0.0  # forward passes of the base beside the model's
+    if once == "kto":
+        read, at_once = 1 + 2 * base, batch * longest
+    elif once == "grpo":
+        read, at_once = base + SAMPLING, recipe.samples * batch * longest
+    else:
+        read, at_once = base, 2 * longest * (1 if once == "dpo" else batch)
+    samples = recipe.samples if once == "grpo" else 1
+    return Work(int(samples * (1 + read / 2) * tokens(train)), int((1 + read) * tokens(held)), at_once)
+
+
 def memory_bytes(shape: Shape, recipe: Recipe, longest: int) -> int:
     """The most memory at once: weights, what is trained with its moments and averages, and one part of a batch."""
     rest = max(shape.parameters - shape.linear, 0)
-    held = {"none": 4.0, "nf4": NF4_BYTES, "int8": INT8_BYTES}[recipe.quantization]
+    is_narrow = shape.is_half and recipe.method == "lora" and not isinstance(recipe, AlignRecipe)
+    held = {"none": 2.0 if is_narrow else 4.0, "nf4": NF4_BYTES, "int8": INT8_BYTES}[recipe.quantization]
     size = 4 if recipe.quantization == "none" or recipe.compute_dtype == "float32" else 2
     weights = held * shape.linear + size * rest
     is_full = recipe.method != "lora"
     trained = shape.parameters if is_full else shape.adapter(recipe.lora_rank)
     states = trained * (ADAM + AVERAGES + GRADIENT + (0 if is_full else 4))
     tokens = max(recipe.part_tokens or PART_TOKENS, longest)
-    layer = tokens * size * (10 * shape.width + 4 * shape.cache_width + 5 * shape.inner)
+    layer = tokens * size * (8 * shape.width + 2 * shape.cache_width + (3 if is_full else 2) * shape.inner)
     kept = shape.layers * tokens * size * shape.width + 2 * layer if recipe.gradient_checkpointing else (
         shape.layers * layer
     )  # fmt: skip
-    logits = min(LOGITS_BYTES, 16 * tokens * shape.vocabulary)
+    logits = 16 * tokens * shape.vocabulary  # preference methods compute all of them
+    if not isinstance(recipe, AlignRecipe):
+        logits = min(max(LOGITS_BYTES, 16 * CHUNK_ROWS * shape.vocabulary), logits)
     # A quantised base is read in its own precision first, layer by layer.
     unpacked = 2 * 4 * shape.width * shape.inner if recipe.quantization != "none" else 0
     return int(RUNTIME_BYTES + weights + states + kept + logits + unpacked)
@@ -145,6 +178,8 @@ def what_fits(shape: Shape, recipe: Recipe, longest: int, free_bytes: int, facto
 
     `factor` is what the forecast was off by on this machine.
     """
+    if isinstance(recipe, AlignRecipe):
+        return _fewer_at_once(shape, recipe, longest, free_bytes / factor)
     lora = {"method": "lora"} if recipe.method != "lora" else {}
     changes: list[tuple[str, dict[str, Any]]] = [
         ("--part-tokens 256", {"part_tokens": 256}),
@@ -163,4 +198,19 @@ def what_fits(shape: Shape, recipe: Recipe, longest: int, free_bytes: int, facto
         changed = recipe.model_copy(update=change)
         if changed != recipe and factor * memory_bytes(shape, changed, longest) <= free_bytes:
             found.append(flags)
+    return found
+
+
+def _fewer_at_once(shape: Shape, recipe: AlignRecipe, longest: int, free_bytes: float) -> list[str]:
+    """For a preference method: less rows a step, and the base in 4 bits; dpo computes two answers at once anyway."""
+    found, rows = [], recipe.batch_size
+    least = {"dpo": rows, "kto": 2}.get(recipe.objective, 1)
+    for quantization, flag in ((recipe.quantization, ""), ("nf4", " --quantize nf4")):
+        for batch in (rows >> by for by in range(rows.bit_length())):
+            changed = recipe.model_copy(update={"quantization": quantization, "batch_size": batch})
+            if changed == recipe or batch < least:
+                continue
+            if memory_bytes(shape, changed, longest * batch // rows) <= free_bytes:
+                found.append((f"--batch {batch}" * (batch != rows) + flag).strip())
+                break
     return found

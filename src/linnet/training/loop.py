@@ -22,7 +22,7 @@ from linnet.core import settings
 from linnet.core.errors import GuardStopped, Interrupted
 from linnet.core.events import Event, OnEvent, silent
 from linnet.core.failpoints import failpoint
-from linnet.training import checkpoints, parallel
+from linnet.training import checkpoints, parallel, sharding
 from linnet.training.recipe import Recipe, rate_at
 
 
@@ -94,9 +94,15 @@ class Trainer:
 
     def __init__(self, job: Job, recipe: Recipe, folder: Path, on_event: OnEvent = silent) -> None:
         self.job, self.recipe, self.folder, self.on_event = job, recipe, folder, on_event
-        self.parameters = [p for group in job.groups for p in group.parameters]
+        self.given = [p for group in job.groups for p in group.parameters]
+        parts = [[sharding.own_part(p) for p in group.parameters] for group in job.groups]
+        self.parameters = [p for group in parts for p in group]  # those given, or what this process holds of them
+        self.is_spread = any(map(sharding.is_spread, self.given))
         self.optimizer = torch.optim.AdamW(
-            [{"params": g.parameters, "lr": g.learning_rate, "weight_decay": g.weight_decay} for g in job.groups],
+            [
+                {"params": group, "lr": planned.learning_rate, "weight_decay": planned.weight_decay}
+                for group, planned in zip(parts, job.groups, strict=True)
+            ],
             fused=True,
         )
         self.average = [p.detach().clone() for p in self.parameters]
@@ -126,8 +132,10 @@ class Trainer:
                 started = time.monotonic()
                 self.step(batch)
                 self.at.seconds += time.monotonic() - started
-                stop = int(parallel.summed([sum(caught[:1])])[0])  # a signal reaches some processes or all
-                if stop or time.monotonic() - saved >= every:
+                # A signal reaches some processes or all; when it is time to save, the one that writes says.
+                is_due = not parallel.rank() and time.monotonic() - saved >= every
+                stop, due = parallel.summed([sum(caught[:1]), is_due])
+                if stop or due:
                     self.save()
                     saved = time.monotonic()
                 if stop:
@@ -148,12 +156,13 @@ class Trainer:
         loss = self.job.loss_of(batch)
         if loss.requires_grad:
             loss.backward()
-        parallel.sum_gradients(self.parameters)
-        norm = torch.nn.utils.clip_grad_norm_(self.parameters, self.recipe.clip)
+        sharding.take_gradients(self.given, self.parameters)
+        parallel.sum_gradients([p for p in self.given if not sharding.is_spread(p)])
+        norm = sharding.clip(self.given, self.parameters, self.recipe.clip)
         value = parallel.summed([float(loss.detach())])[0]
-        if not (math.isfinite(value) and math.isfinite(float(norm))):
+        if not (math.isfinite(value) and math.isfinite(norm)):
             raise GuardStopped(
-                f"Step {self.at.step + 1}: the loss is {value} and the gradient norm {float(norm)}; "
+                f"Step {self.at.step + 1}: the loss is {value} and the gradient norm {norm}; "
                 f"the examples are rows {self.job.name_of(batch)}.",
                 "Nothing after the last good state was kept. Look at these rows, or lower the learning rate.",
             )
@@ -165,7 +174,7 @@ class Trainer:
         decay = min(self.recipe.ema, (1 + self.at.step) / (10 + self.at.step))
         with torch.no_grad():
             torch._foreach_lerp_(self.average, [p.detach() for p in self.parameters], 1 - decay)
-        told = {"loss": value, "gradient_norm": float(norm), "rate_share": share}
+        told = {"loss": value, "gradient_norm": norm, "rate_share": share}
         self.on_event(Event("progress", "tune", self.recipe.shown_method, self.at.step, self.steps, told))
         failpoint("train.step")
 
@@ -200,13 +209,18 @@ class Trainer:
 
     def save(self) -> None:
         """Write a checkpoint of everything that the rest of the training depends on; of several processes, one does."""
-        if parallel.rank():
+        if parallel.rank() and not self.is_spread:
             return
         tensors: dict[str, Tensor] = {}
-        for i, parameter in enumerate(self.parameters):
-            tensors |= {f"p.{i}": parameter.detach(), f"a.{i}": self.average[i], f"b.{i}": self.best[i]}
-            for name, value in self.optimizer.state[parameter].items():
-                tensors[f"o.{name}.{i}"] = value
+        for i, (given, parameter) in enumerate(zip(self.given, self.parameters, strict=True)):
+            kept = {f"p.{i}": parameter, f"a.{i}": self.average[i], f"b.{i}": self.best[i]}
+            kept |= {f"o.{name}.{i}": value for name, value in self.optimizer.state[parameter].items()}
+            for name, part in kept.items():
+                found = sharding.whole(given, part)
+                if not parallel.rank():
+                    tensors[name] = found
+        if parallel.rank():
+            return
         state = {name: getattr(self.at, name) for name in Progress.__dataclass_fields__}
         state["best"] = [value if math.isfinite(value) else None for value in self.at.best]
         checkpoints.save(self.folder, self.job.digest, tensors, state, step=self.at.step)
@@ -219,11 +233,14 @@ class Trainer:
         """Go on from a checkpoint; from the beginning without one."""
         if found is None:
             return
-        for i, parameter in enumerate(self.parameters):
-            parameter.copy_(found.tensors[f"p.{i}"])
-            self.average[i].copy_(found.tensors[f"a.{i}"])
-            self.best[i].copy_(found.tensors[f"b.{i}"])
-            mine = {n.split(".")[1]: t for n, t in found.tensors.items() if n.startswith("o.") and n.endswith(f".{i}")}
+        for i, (given, parameter) in enumerate(zip(self.given, self.parameters, strict=True)):
+            for kept, name in ((parameter, "p"), (self.average[i], "a"), (self.best[i], "b")):
+                kept.copy_(sharding.part_of(given, found.tensors[f"{name}.{i}"]))
+            mine = {
+                name.split(".")[1]: sharding.part_of(given, tensor)
+                for name, tensor in found.tensors.items()
+                if name.startswith("o.") and name.endswith(f".{i}")
+            }
             self.optimizer.state[parameter] = mine
         best = tuple(-math.inf if value is None else value for value in found.state["best"])
         self.at = Progress(**{**found.state, "best": best})

@@ -55,10 +55,19 @@ def summed(values: Sequence[float]) -> list[float]:
     return [float(value) for value in whole]
 
 
+def most(value: int) -> int:
+    """The largest of all processes."""
+    if size() == 1:
+        return value
+    found = torch.tensor(value)
+    distributed.all_reduce(found, distributed.ReduceOp.MAX)
+    return int(found)
+
+
 def sum_gradients(parameters: Sequence[Tensor]) -> None:
     """Add up the gradients of all processes. Each is of a sum over its own targets, divided by the targets of all, so
     that what comes out is the gradient of the mean over the whole batch."""
-    if size() == 1:
+    if size() == 1 or not parameters:
         return
     flat = torch.cat([(torch.zeros_like(p) if p.grad is None else p.grad).flatten() for p in parameters])
     distributed.all_reduce(flat)

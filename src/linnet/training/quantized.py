@@ -19,13 +19,14 @@ from linnet.training.recipe import Recipe
 
 
 def load(folder: Path, recipe: Recipe) -> Any:
-    """The decoder of `folder` as the recipe trains it: quantised on the way in, or in fp32 when it wants that.
+    """The decoder of `folder` as the recipe trains it: quantised on the way in, for an adapter as it is stored
+    (training.fused widens what must be), else in fp32.
 
     Raises ModelFileError, EngineError, and ResourceMissing when bitsandbytes is not installed.
     """
     recipe.check()
     if recipe.quantization == "none":
-        return decoder_folder.load(folder)
+        return load_causal(folder) if recipe.method == "lora" else decoder_folder.load(folder)
     decoder_folder.precision(folder)  # what is quantised already is not quantised again
     dtype = getattr(torch, recipe.compute_dtype)
     return load_causal(folder, recipe.quantization, dtype, double_quantization=recipe.double_quantization)

@@ -10,9 +10,9 @@ import gc
 import math
 import statistics
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,10 @@ from linnet.engines.llama.engine import LlamaEngine, open_llama
 from linnet.engines.llama.load_plan import LoadOptions
 from linnet.engines.measure import forget_peak_memory, peak_memory_bytes
 from linnet.engines.requests.generation import GREEDY, GenerateRequest, Generation, Message
-from linnet.training import checkpoints, decoder_folder, lora, merging, quantized
+from linnet.training import align, checkpoints, decoder_folder, lora, merging, quantized
+from linnet.training.align_data import AlignData
+from linnet.training.align_plan import AlignRecipe
+from linnet.training.allocator import large_blocks
 from linnet.training.answers import Rows
 from linnet.training.batching import epoch_batches
 from linnet.training.decoder import ADAPTER, make_job, ready
@@ -35,7 +38,7 @@ from linnet.training.loop import Job, Trainer
 from linnet.training.recipe import Recipe
 from linnet.training.targets import TargetEncoder, Targets
 
-RATE_STEPS, WARM_STEPS = 8, 4
+RATE_STEPS, SAMPLED_STEPS, WARM_STEPS = 8, 2, 4  # those of grpo sample answers first
 STEEP = 1.25  # the loss on rows that are learned again and again must not rise by a quarter
 HELD = 8  # rows for validation, gates and the generation
 ANSWER_TOKENS = 16
@@ -62,6 +65,42 @@ class Rehearsed:
     predicted: dict[str, float] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class _Ready:
+    """A training made ready. `lengths` are the tokens of each row: to learn from, held out, and held out here.
+
+    Of grpo the loss says nothing: it is about nought whatever is learned, and `steep` is None.
+    """
+
+    model: Any
+    adapted: Any
+    job: Job
+    lengths: tuple[Sequence[int], Sequence[int], Sequence[int]]
+    steps: int = RATE_STEPS
+    steep: float | None = STEEP
+
+
+def _ready(given: Given, on_event: OnEvent) -> _Ready:
+    """The training as the long run makes it ready, with few rows held out."""
+    data, recipe, model = given.data, given.recipe, quantized.load(given.base, given.recipe)
+    if isinstance(data, AlignData) and isinstance(recipe, AlignRecipe):
+        adapted, losses = align.ready(model, data, recipe, given.base, on_event)
+        few = replace(data, rows=(data.rows[0], data.rows[1][:HELD]))
+        job = align.make_job(losses, few, recipe, given.digest)
+        (train, held), (_, shown) = data.lengths(), few.lengths()
+        if recipe.objective != "grpo":
+            return _Ready(model, adapted, job, (train, held, shown))
+        return _Ready(model, adapted, job, (train, held[: align.HELD_PROMPTS], shown), SAMPLED_STEPS, None)
+    decoder, adapted = ready(model, recipe)
+    sides = [Rows(examples) for examples in (*(side.examples for side in data.targets), _few(data).examples)]
+    job = make_job(decoder, sides[0], sides[2], recipe, given.digest)
+    return _Ready(model, adapted, job, (sides[0].lengths, sides[1].lengths, sides[2].lengths))
+
+
+def _few(data: DecoderData) -> Targets:
+    return Targets(data.targets[1].examples[:HELD])
+
+
 def rehearse(given: Given, room: Path, on_event: OnEvent = silent) -> Rehearsed:
     """Walk through a training in the empty folder `room`.
 
@@ -74,14 +113,15 @@ class _Rehearsal:
     def __init__(self, given: Given, room: Path, on_event: OnEvent) -> None:
         self.given, self.room, self.on_event = given, room, on_event
         self.found = Rehearsed()
-        self.train, self.held = (Rows(side.examples) for side in given.data.targets)
-        self.few = Targets(given.data.targets[1].examples[:HELD])
+        self.few = _few(given.data)
+        self.lengths: Sequence[int] = ()  # of the rows to learn from
         self.losses: list[float] = []
 
     def run(self) -> Rehearsed:
         forget_peak_memory()
         began = time.monotonic()
-        self._train()
+        with large_blocks():
+            self._train()
         gc.collect()
         self._forms()
         self.found.predicted["rehearsal_seconds"] = round(time.monotonic() - began, 1)
@@ -119,33 +159,31 @@ class _Rehearsal:
         """Load, step, and save; the model is gone when this returns."""
         recipe, began = self.given.recipe, time.monotonic()
         with self._step("load") as said:
-            model = quantized.load(self.given.base, recipe)
-            decoder, adapted = ready(model, recipe)
-            job = make_job(decoder, self.train, Rows(self.few.examples), recipe, self.given.digest)
-            trainer = Trainer(job, recipe, self.room / "checkpoints", self._note_loss)
+            made = _ready(self.given, self.on_event)
+            self.lengths, held, few = made.lengths
+            trainer = Trainer(made.job, recipe, self.room / "checkpoints", self._note_loss)
             trainer.steps = WARM_STEPS * 10  # a tenth of them is the way up to the peak rate
             trainer.recipe = recipe.model_copy(update={"warmup_share": 0.1})
-            said["said"] = f"{model.num_parameters():,} weights"
+            said["said"] = f"{made.model.num_parameters():,} weights"
         loading = time.monotonic() - began
         longest, ordinary = self._batches()
         with self._step("steps") as said:
             seconds = [self._timed(trainer, batch) for batch in (ordinary, longest, ordinary)]
             said["said"] = f"{self._tokens(longest):,} and {self._tokens(ordinary):,} tokens, loss {self.losses[0]:.3f}"
         with self._step("rate") as said:
-            again = [self._timed(trainer, ordinary) for _ in range(RATE_STEPS)]
-            self._check_rate()
-            said["said"] = f"{recipe.learning_rate:g}: loss {self.losses[0]:.3f} to {self.losses[-1]:.3f}"
+            again = [self._timed(trainer, ordinary) for _ in range(made.steps)]
+            said["said"] = self._check_rate(made)
         with self._step("checkpoint") as said:
             saving = self._checkpoint(trainer)
             said["said"] = f"read back to the same bits, {saving:.2f} s"
         started = time.monotonic()
-        held = job.score()["loss"]
-        scoring = (time.monotonic() - started) * sum(self.held.lengths) / max(sum(Rows(self.few.examples).lengths), 1)
-        if not math.isfinite(held):
-            raise GuardStopped(f"The rehearsal stopped at rate: the validation loss is {held}.", "Lower --rate.")
-        self._predict(job, loading, (seconds[1], statistics.median([seconds[2], *again])), saving, scoring)
+        loss = made.job.score()["loss"]
+        scoring = (time.monotonic() - started) * sum(held) / max(sum(few), 1)
+        if not math.isfinite(loss):
+            raise GuardStopped(f"The rehearsal stopped at rate: the validation loss is {loss}.", "Lower --rate.")
+        self._predict(made.job, loading, (seconds[1], statistics.median([seconds[2], *again])), saving, scoring)
         with self._step("save") as said:
-            said["said"] = self._save(model, adapted)
+            said["said"] = self._save(made.model, made.adapted)
 
     def _note_loss(self, event: Event) -> None:
         if "loss" in event.data:
@@ -157,24 +195,28 @@ class _Rehearsal:
         return time.monotonic() - started
 
     def _tokens(self, batch: list[int]) -> int:
-        return sum(self.train.lengths[i] for i in batch)
+        return sum(self.lengths[i] for i in batch)
 
     def _batches(self) -> tuple[list[int], list[int]]:
         """The batch of the most tokens with the longest row in it, and the one in the middle."""
         recipe = self.given.recipe
-        every = sorted(epoch_batches(self.train.lengths, recipe.batch_size, recipe.seed, 0), key=self._tokens)
-        row = max(range(len(self.train)), key=self.train.lengths.__getitem__)
+        every = sorted(epoch_batches(self.lengths, recipe.batch_size, recipe.seed, 0), key=self._tokens)
+        row = max(range(len(self.lengths)), key=self.lengths.__getitem__)
         longest = every[-1] if row in every[-1] else [row, *every[-1][1:]]
         return longest, every[len(every) // 2]
 
-    def _check_rate(self) -> None:
+    def _check_rate(self, made: _Ready) -> str:
+        rate = self.given.recipe.learning_rate
+        if made.steep is None:
+            return f"{rate:g}: not judged, for the loss of sampled answers is about nought"
         before, after = self.losses[0], sum(self.losses[-3:]) / 3
-        if not after <= STEEP * before + 0.05:
+        if not after <= made.steep * before + 0.05:
             raise GuardStopped(
-                f"the learning rate {self.given.recipe.learning_rate:g} diverges: the loss on the same rows rose from "
-                f"{before:.3f} to {after:.3f} in {RATE_STEPS} steps.",
-                f"Try --rate {self.given.recipe.learning_rate / 10:.1g}.",
+                f"the learning rate {rate:g} diverges: the loss on the same rows rose from {before:.3f} to {after:.3f} "
+                f"in {made.steps} steps.",
+                f"Try --rate {rate / 10:.1g}.",
             )
+        return f"{rate:g}: loss {self.losses[0]:.3f} to {self.losses[-1]:.3f}"
 
     @torch.no_grad()
     def _checkpoint(self, trainer: Trainer) -> float:
@@ -246,16 +288,14 @@ class _Rehearsal:
         """One answer from the engine, to a prompt whose ids are those of the training."""
         encoder = TargetEncoder.of_folder(folder)
         chat = next((c for c in self.given.data.validation if c.turns and not c.has_tools), None)
-        ids = list(self.few.examples[0].ids[:2])
-        last = len(chat.turns) - 1 if chat else 0
-        if chat and last and chat.turns[-1].role == "assistant":
-            ids = list(encoder.prompt_ids(chat.turns[:last]))
+        asked = chat.turns[:-1] if chat and chat.turns[-1].role == "assistant" else ()
+        ids = list(encoder.prompt_ids(asked) if asked else self.few.examples[0].ids[:2])
         room = len(ids) + 2 * ANSWER_TOKENS
         engine = open_llama(file, LoadOptions(context=max(room, 64), slots=1), label=self.given.name)
         try:
             engine.start()
-            if chat and last and chat.turns[-1].role == "assistant":
-                messages = tuple(Message(turn.role, turn.content) for turn in chat.turns[:last])
+            if asked:
+                messages = tuple(Message(turn.role, turn.content) for turn in asked)
                 _check_prompt(engine.prompt_ids(GenerateRequest(messages=messages)), ids)
             return _answered(engine, ids)
         finally:
