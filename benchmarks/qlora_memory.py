@@ -1,4 +1,6 @@
-"""Peak memory of QLoRA beside LoRA on a base in bf16 and in fp32: `python -m benchmarks.qlora_memory [--quick]`.
+"""Peak memory of QLoRA beside LoRA on a base in bf16: `python -m benchmarks.qlora_memory [--quick]`.
+
+`bf16` is the usual way, PEFT's layers with everything in bf16; `lora` is what `linnet tune` does with the same files.
 
 A Qwen2 of half a billion random weights with a vocabulary of 151,936 (quick: a small one with 8,192), LoRA of rank 16
 on every linear layer, two steps of four rows of 256 tokens (quick: 64), half of them targets; `--checkpointing`
@@ -16,6 +18,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +32,7 @@ SHAPES = {
     "quick": {"hidden_size": 256, "intermediate_size": 1024, "num_hidden_layers": 4, "num_attention_heads": 4,
               "num_key_value_heads": 2, "vocab_size": 8192},
 }  # fmt: skip
-KINDS = ("bf16", "fp32", "nf4", "nf4-fp32", "int8")  # nf4-fp32: computed in fp32, for processors without bf16
+KINDS = ("bf16", "lora", "nf4", "nf4-fp32", "int8")  # nf4-fp32: computed in fp32, for processors without bf16
 ROWS, STEPS, BAR = 4, 2, 0.45
 TOKENS = {"full": 256, "quick": 64}
 
@@ -78,17 +81,21 @@ def one(folder: Path, shape: str, kind: str, checkpointing: bool) -> dict[str, A
     import transformers  # noqa: F401
 
     from linnet.core.settings import threads
-    from linnet.training import decoder_folder, quantized
-    from linnet.training.answers import Rows
+    from linnet.engines.pytorch.torch_load import load_causal
+    from linnet.training import lora, quantized
+    from linnet.training.allocator import large_blocks
+    from linnet.training.answers import Decoder, Rows
     from linnet.training.decoder import make_job, ready
     from linnet.training.loop import Trainer
     from linnet.training.recipe import decoder_recipe
     from linnet.training.targets import Piece, TargetExample
 
+    if kind == "bf16":
+        os.environ.pop("THP_MEM_ALLOC_ENABLE", None)  # ours asks for large pages, others do not
     torch.set_num_threads(threads())
     before, watch = status("RssAnon"), Watch()
     watch.start()
-    held = kind.partition("-")[0] if kind not in ("bf16", "fp32") else "none"
+    held = kind.partition("-")[0] if kind not in ("bf16", "lora") else "none"
     recipe = decoder_recipe("lora", ROWS * STEPS, 5 * 10**8).model_copy(
         update={
             "quantization": held,
@@ -98,10 +105,7 @@ def one(folder: Path, shape: str, kind: str, checkpointing: bool) -> dict[str, A
             "epochs": 1,
         }
     )
-    model = quantized.load(folder, recipe) if held != "none" else decoder_folder.load(folder)
-    if kind == "bf16":
-        model = model.to(torch.bfloat16)
-        watch.peak = 0  # read as fp32 first, which another loader would not
+    model = load_causal(folder) if kind == "bf16" else quantized.load(folder, recipe)
     source = torch.Generator().manual_seed(1)
     most, tokens = model.config.vocab_size, TOKENS[shape]
     examples = []
@@ -109,18 +113,23 @@ def one(folder: Path, shape: str, kind: str, checkpointing: bool) -> dict[str, A
         ids = [int(i) for i in torch.randint(3, most, (tokens,), generator=source)]
         half = tokens // 2
         examples.append(TargetExample(row, (Piece("", tuple(ids[:half])), Piece("", tuple(ids[half:]), True))))
-    decoder, _ = ready(model, recipe)
+    if kind == "bf16":
+        lora.add(model, recipe)
+        decoder = Decoder(model)
+    else:
+        decoder, _ = ready(model, recipe)
     rows = Rows(examples)
     job = make_job(decoder, rows, Rows(examples[:2]), recipe, "benchmark")
     trainer = Trainer(job, recipe, folder / "none")
     seconds = []
-    for batch in job.epoch_batches(0):
-        started = time.monotonic()
-        trainer.step(batch)
-        seconds.append(time.monotonic() - started)
+    with large_blocks() if kind != "bf16" else nullcontext():
+        for batch in job.epoch_batches(0):
+            started = time.monotonic()
+            trainer.step(batch)
+            seconds.append(time.monotonic() - started)
     return {
         "before_bytes": before,
-        "peak_bytes": status("VmHWM") if kind != "bf16" else 0,
+        "peak_bytes": status("VmHWM"),
         "peak_own_bytes": watch.peak,
         "step_seconds": sorted(seconds)[len(seconds) // 2],
     }

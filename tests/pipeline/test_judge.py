@@ -117,7 +117,8 @@ def test_people_and_the_judge(rows: Path, tmp_path: Path) -> None:
         with pytest.raises(DataError, match="none of the 20 examples"):
             graded(store, rows, at, human=str(path))
         path.write_text("row,grade\n" + "".join(f"{i + 1},{i % 5 + 1}\n" for i in range(10)))
-        agreed = graded(store, rows, at, human=str(path)).agreement
+        made = graded(store, rows, at, human=str(path))
+        agreed = made.agreement
         against = graded(store, rows, at, human=str(own)).agreement
         asked = len(at[1].bodies)
         path.write_text("row,grade\n1,9\n")
@@ -127,6 +128,7 @@ def test_people_and_the_judge(rows: Path, tmp_path: Path) -> None:
     assert agreed is not None
     assert against is not None
     assert (agreed.verdicts, agreed.kappa, agreed.weights, agreed.decides) == (10, 1.0, "quadratic", True)
+    assert json.loads((made.step.folder / "agreement.json").read_text()) == agreed.to_json()
     assert against.kappa == pytest.approx(-1)
     assert "should not decide" in against.sentence
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from linnet.core.errors import EngineError, InputError, Interrupted
-from linnet.training import decoder_folder, lora, quantized
+from linnet.training import decoder_folder, fused, lora, quantized
 from tests.tiny_decoder import tiny_decoder
 from tests.tiny_tuning import logits, losses, tiny_recipe, tune, weights
 
@@ -131,3 +131,35 @@ def test_a_model_that_is_not_what_the_recipe_says_is_refused(stored: Path, tmp_p
             tiny_recipe(),
             **given,  # type: ignore[arg-type]
         )
+
+
+def test_four_bits_compute_in_one_piece_what_they_compute_apart(stored: Path) -> None:
+    planned = tiny_recipe(quantization="nf4", compute_dtype="float32", lora_rank=4)
+    made = []
+    for is_fused in (False, True):
+        torch.manual_seed(0)
+        model = quantized.load(stored, planned)
+        lora.add(model, planned)
+        torch.manual_seed(1)
+        with torch.no_grad():
+            for parameter in model.parameters():
+                if parameter.requires_grad:
+                    parameter.add_(torch.randn_like(parameter), alpha=0.1)
+        if is_fused:
+            fused.install(model)
+            assert fused.count(model) == 21
+            assert fused.prove(model)
+        loss = model(input_ids=torch.arange(1, 13)[None], use_cache=False).logits.square().mean()
+        trained = [p for p in model.parameters() if p.requires_grad]
+        made.append([loss.detach(), *torch.autograd.grad(loss, trained)])
+    for one, other in zip(*made, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-4 * float(other.abs().max()))
+
+
+def test_what_computes_in_sixteen_bits_stays_as_it_is(stored: Path) -> None:
+    planned = tiny_recipe(quantization="nf4", compute_dtype="bfloat16", lora_rank=4)
+    model = quantized.load(stored, planned)
+    lora.add(model, planned)
+    fused.install(model)
+    assert model.get_input_embeddings().weight.dtype == torch.bfloat16
+    assert fused.prove(model)

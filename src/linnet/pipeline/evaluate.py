@@ -161,6 +161,7 @@ class Wish:
     schema: Any = None  # the whole one, where not all of it can be enforced
     judge: Judge | None = None
     grades: Graded | None = None
+    agreement: Agreement | None = None
 
 
 def ask_and_judge(
@@ -183,7 +184,7 @@ def ask_and_judge(
         asked = exchanges(questions, prompting.instruction, [one.text for one in found])
         graded = grade(store, wish.judge, asked, on_event)
         agreed = grade_agreement(store, wish.judge, (graded, asked), on_event) if wish.judge.human else None
-        wish = replace(wish, grades=graded)
+        wish = replace(wish, grades=graded, agreement=agreed)
     step = judge_predictions(store, (source.name, answered.run.id), found, questions, (how, wish), on_event)
     return Evaluated(step, task_evaluation(step), answered, agreed)
 
@@ -207,6 +208,7 @@ def judge_predictions(
         labels=decoding.labels,
         seed=wish.seed,
         grades=wish.grades,
+        agreement=wish.agreement,
     )
     answers = Answers(who[1], [one.text for one in found], [one.problem for one in found])
     return evaluate_answers(store, who[0], answers, questions, ruler, on_event)

@@ -28,6 +28,7 @@ from linnet.engines.onnx_runtime.onnx import ENGINE_FOLDER
 from linnet.engines.planning.hardware import machine
 from linnet.formats.tables import read_table
 from linnet.metrics import calibration, judging
+from linnet.metrics.agreement import Agreement
 from linnet.metrics.bootstrap import Drawing
 from linnet.metrics.classification import confusion_matrix, estimate, per_class
 from linnet.metrics.extraction import read_answer
@@ -243,7 +244,7 @@ class Ruler:
     """How answers are judged: the metrics, the first of which decides, and what they need.
 
     `prompt` is the hash of what stands around a question, `decoding` what else decided the answers. `grades` are
-    those that a model gave, for the metric judge.
+    those that a model gave, for the metric judge, `agreement` how far people agree with it.
     """
 
     metrics: tuple[str, ...]
@@ -254,6 +255,7 @@ class Ruler:
     labels: tuple[str, ...] = ()
     seed: int = 0
     grades: Graded | None = None
+    agreement: Agreement | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -286,6 +288,7 @@ def evaluate_answers(
         "ruler": [ruler.metrics, hashes, ruler.split, ruler.prompt, ruler.decoding, ruler.seed, ruler.labels],
         "schema": ruler.schema,
         "grades": sha256_bytes(canonical(ruler.grades.to_json())) if ruler.grades else "",
+        "agreement": ruler.agreement.to_json() if ruler.agreement else None,
     }
 
     def work(folder: Path) -> dict[str, Any]:
@@ -298,6 +301,8 @@ def evaluate_answers(
         write_json(folder / "evaluation.json", made.to_json())
         if groups := _groups(questions):
             write_bytes(folder / "groups.json", canonical(groups))
+        if ruler.agreement:
+            write_json(folder / "agreement.json", ruler.agreement.to_json())
         return {"metric": made.primary, "value": made.metrics[made.primary].value, "failed": made.failed}
 
     return store.step("evaluate", inputs, work, on_event, label=name)

@@ -8,6 +8,7 @@ modules they stand for, but for rounding; `prove` compares them on the model its
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,8 +16,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from linnet.training.quantized import kind_of
+
 PROBE_TOKENS = 8
 MOST_RANK = 128  # of an adapter whose gradients are compared
+_ROOM = threading.local()
 BOUND = 1e-3  # largest difference, relative to the largest number compared
 
 
@@ -26,24 +30,24 @@ class _Frozen(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         ctx.save_for_backward(weight)
-        return _wide(x, weight, bias)
+        return _wide(x, weight, None, bias)
 
     @staticmethod
     def backward(ctx: Any, *given: Tensor) -> tuple[Tensor, None, None]:
-        return given[0] @ ctx.saved_tensors[0].float(), None, None
+        return given[0] @ _open(ctx.saved_tensors[0], None), None, None
 
 
 class _Lora(torch.autograd.Function):
-    """x W' + bias + scale (x A') B' of x, W, bias, A, B and scale, where W and bias are frozen."""
+    """x W' + bias + scale (x A') B' of x, W, how W is packed, bias, A, B and scale, where W and bias are frozen."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, *adapter: Any) -> Tensor:
-        weight, bias, a, b, scale = adapter
+        weight, packed, bias, a, b, scale = adapter
         flat = x.flatten(0, -2)
         low = flat @ a.T
-        made = _wide(flat, weight, bias).addmm_(low, b.T, alpha=scale)
+        made = _wide(flat, weight, packed, bias).addmm_(low, b.T, alpha=scale)
         ctx.save_for_backward(x, low, weight, a, b)
-        ctx.scale = scale
+        ctx.scale, ctx.packed = scale, packed
         return made.view(*x.shape[:-1], -1)
 
     @staticmethod
@@ -51,17 +55,38 @@ class _Lora(torch.autograd.Function):
         x, low, weight, a, b = ctx.saved_tensors
         grad = given[0].flatten(0, -2)
         to_x, to_a, to_b = _lora_gradients(ctx, grad, x.flatten(0, -2), (low, weight, a, b))
-        return to_x.view_as(x), None, None, to_a, to_b, None
+        return to_x.view_as(x), None, None, None, to_a, to_b, None
 
 
-def _wide(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    return functional.linear(x, weight.float(), None if bias is None else bias.float())
+def _open(weight: Tensor, packed: Any) -> Tensor:
+    """The weights of a layer in fp32, shape (out, in); `packed` is what bitsandbytes knows of weights in 4 bits.
+
+    They are good until the next call in this thread: all share one place, which is written over."""
+    if packed is None:
+        return weight if weight.dtype == torch.float32 else _place(weight).copy_(weight)
+    from bitsandbytes.functional import dequantize_4bit
+
+    opened: Tensor = dequantize_4bit(weight.data, packed)
+    return opened.float()
+
+
+def _place(weight: Tensor) -> Tensor:
+    """Room for so many numbers; fresh memory would take as long to get as to fill."""
+    room = getattr(_ROOM, "numbers", None)
+    if room is None or room.numel() < weight.numel():
+        room = _ROOM.numbers = torch.empty(weight.numel())
+    found: Tensor = room[: weight.numel()].view(weight.shape)
+    return found
+
+
+def _wide(x: Tensor, weight: Tensor, packed: Any, bias: Tensor | None) -> Tensor:
+    return functional.linear(x, _open(weight, packed), None if bias is None else bias.float())
 
 
 def _lora_gradients(ctx: Any, grad: Tensor, flat: Tensor, kept: tuple[Tensor, ...]) -> tuple[Tensor, Tensor, Tensor]:
     low, weight, a, b = kept
     down = (grad @ b).mul_(ctx.scale)
-    to_x = (grad @ weight.float()).addmm_(down, a)
+    to_x = (grad @ _open(weight, ctx.packed)).addmm_(down, a)
     return to_x, down.T @ flat, (grad.T @ low).mul_(ctx.scale)
 
 
@@ -70,12 +95,12 @@ class _GatedLora(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, gate: Tensor, up: Tensor, *adapter: Any) -> Tensor:
-        weight, bias, a, b, scale = adapter
+        weight, packed, bias, a, b, scale = adapter
         flat = functional.silu(gate).mul_(up).flatten(0, -2)
         low = flat @ a.T
-        made = _wide(flat, weight, bias).addmm_(low, b.T, alpha=scale)
+        made = _wide(flat, weight, packed, bias).addmm_(low, b.T, alpha=scale)
         ctx.save_for_backward(gate, up, low, weight, a, b)
-        ctx.scale = scale
+        ctx.scale, ctx.packed = scale, packed
         return made.view(*gate.shape[:-1], -1)
 
     @staticmethod
@@ -85,7 +110,7 @@ class _GatedLora(torch.autograd.Function):
         flat = (open_ * up).flatten(0, -2)
         to_x, to_a, to_b = _lora_gradients(ctx, given[0].flatten(0, -2), flat, tuple(kept))
         to_gate, to_up = _gate_gradients(to_x.view_as(gate), gate, up, open_)
-        return to_gate, to_up, None, None, to_a, to_b, None
+        return to_gate, to_up, None, None, None, to_a, to_b, None
 
 
 def _gate_gradients(grad: Tensor, gate: Tensor, up: Tensor, open_: Tensor) -> tuple[Tensor, Tensor]:
@@ -141,23 +166,25 @@ class _StandIn:
 class _LoraForward(_StandIn):
     """Of PEFT's linear layer, as long as that has one plain adapter, which is switched on and not merged."""
 
-    def parts(self) -> tuple[Tensor, Tensor | None, Tensor, Tensor, float] | None:
-        """Weight, bias, A, B and scale; None while there is no adapter to add."""
+    def parts(self) -> tuple[Tensor, Any, Tensor | None, Tensor, Tensor, float] | None:
+        """Weight, how it is packed, bias, A, B and scale; None while there is no adapter to add."""
         module = self.module
         base, active = module.base_layer, module.active_adapters
         if module.disable_adapters or module.merged or len(active) != 1 or active[0] not in module.lora_A:
             return None
         a, b = module.lora_A[active[0]].weight, module.lora_B[active[0]].weight
-        return base.weight, base.bias, a, b, float(module.scaling[active[0]])
+        packed = getattr(base.weight, "quant_state", None)
+        return base.weight, packed, base.bias, a, b, float(module.scaling[active[0]])
 
     def __call__(self, x: Tensor) -> Tensor:
         found, base = self.parts(), self.module.base_layer
-        if x.dtype != torch.float32 or (found is None and base.weight.dtype == x.dtype):
+        is_narrow = base.weight.dtype in (torch.bfloat16, torch.float16)  # PEFT's own would not multiply it with fp32
+        if x.dtype != torch.float32 or ((found is None or self.is_plain) and not is_narrow):
             return self.plain(x)
         if found is None:
             return _Frozen.apply(x, base.weight, base.bias)
         if self.is_plain:
-            weight, bias, a, b, scale = found
+            weight, _, bias, a, b, scale = found
             return _Frozen.apply(x, weight, bias) + functional.linear(functional.linear(x, a), b) * scale
         return _Lora.apply(x, *found)
 
@@ -189,11 +216,11 @@ class _NormForward(_StandIn):
 
 def _kinds(model: nn.Module) -> Iterator[tuple[nn.Module, type[_StandIn]]]:
     """Modules, and what may stand in for their forward; whether it does so truly is proved afterwards."""
-    from peft.tuners.lora.layer import Linear
+    from peft.tuners.lora.layer import LoraLayer
 
     for module in model.modules():
         name = type(module).__name__
-        if isinstance(module, Linear):
+        if isinstance(module, LoraLayer):
             if _is_plain_lora(module):
                 yield module, _LoraForward
         elif name.endswith("MLP") and all(hasattr(module, f"{part}_proj") for part in ("gate", "up", "down")):
@@ -204,7 +231,11 @@ def _kinds(model: nn.Module) -> Iterator[tuple[nn.Module, type[_StandIn]]]:
 
 
 def _is_plain_lora(module: Any) -> bool:
-    if type(module.base_layer) is not nn.Linear or module.lora_variant or any(module.lora_bias.values()):
+    """Whether it is LoRA and nothing else, on a linear layer in full or 4 bits."""
+    base = module.base_layer
+    if type(base) is not nn.Linear and (kind_of(base) != "nf4" or base.compute_dtype != torch.float32):
+        return False
+    if module.lora_variant or any(module.lora_bias.values()):
         return False
     return all(isinstance(drop, nn.Identity) for drop in module.lora_dropout.values())
 
@@ -213,26 +244,29 @@ def install(model: nn.Module, *, narrow: bool = True) -> None:
     """Let the layers of a model compute in one piece what they can.
 
     Every number of the model is fp32 then; with `narrow` frozen weights under an adapter stay in 16 bits. For answers
-    written token by token, widening would cost more than the products.
+    written token by token, widening would cost more than the products. A quantised model stays as it is, and computes
+    in one piece where it computes in fp32.
     """
     found = list(_kinds(model))
-    kept = {id(module.base_layer.weight) for module, kind in found if kind is _LoraForward and narrow}
-    _widen(model, kept)
+    if kind_of(model) == "none":
+        kept = {id(module.base_layer.weight) for module, kind in found if kind is _LoraForward and narrow}
+        _widen(model, kept)
     for module, kind in found:
         module.forward = kind(module)
 
 
 @torch.no_grad()
 def _widen(model: nn.Module, kept: set[int] = frozenset()) -> None:  # type: ignore[assignment]
-    """Numbers in 16 bits become fp32, tied ones stay tied; quantised weights are whole numbers and stay."""
+    """Numbers in 16 bits become fp32; tied ones stay tied."""
     for tensor in (*model.parameters(), *model.buffers()):
         if tensor.dtype in (torch.bfloat16, torch.float16) and id(tensor) not in kept:
             tensor.data = tensor.data.float()
 
 
 def release(model: nn.Module) -> None:
-    """The modules as they were, all numbers in fp32."""
-    _widen(model)
+    """The modules as they were; all numbers in fp32 unless it is quantised."""
+    if kind_of(model) == "none":
+        _widen(model)
     for stand_in in _installed(model):
         del stand_in.module.forward
 
