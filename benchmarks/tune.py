@@ -208,7 +208,8 @@ def theirs(job: dict[str, Any]) -> dict[str, float]:
 
 def loss_of(model: Any, held: Any) -> float:
     """The mean loss of the held-out targets, measured alike for both."""
-    from linnet.training.answers import PART_TOKENS, Decoder, Rows, mean_loss, parts
+    from linnet.training.answers import Decoder, Rows, mean_loss, parts
+    from linnet.training.recipe import PART_TOKENS
 
     rows = Rows(held.examples)
     made = [rows.part(chosen) for chosen in parts(rows.lengths, range(len(rows)), PART_TOKENS)]

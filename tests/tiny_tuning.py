@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from linnet.training import quantized
+from linnet.training import lora, quantized
 from linnet.training.decoder import TunedDecoder, train_decoder
 from linnet.training.recipe import Recipe, decoder_recipe
 from linnet.training.targets import TargetEncoder, Targets
@@ -19,6 +19,18 @@ def tiny_recipe(**choices: Any) -> Recipe:
     """LoRA at a rate that moves a tiny model; 9 steps in 3 epochs."""
     given = {"epochs": 3, "batch_size": 8, "learning_rate": 2e-2, "lora_rank": 4, "lora_alpha": 8, **choices}
     return decoder_recipe(choices.get("method", "lora"), 24, 10**5).model_copy(update=given)
+
+
+def moved(model: Any, recipe: Recipe) -> Any:
+    """`model` with an adapter of the recipe that is no longer at its start; the same bits every time."""
+    torch.manual_seed(0)
+    lora.add(model, recipe)
+    torch.manual_seed(1)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.requires_grad:
+                parameter.add_(torch.randn_like(parameter), alpha=0.1)
+    return model
 
 
 def tiny_targets(base: Path) -> tuple[Targets, Targets]:

@@ -10,27 +10,15 @@ import torch
 from torch import Tensor, nn
 
 from linnet.training import decoder_folder, fused, lora, quantized
-from linnet.training.recipe import Recipe, decoder_recipe
+from linnet.training.recipe import Recipe
 from tests.tiny_decoder import tiny_decoder
+from tests.tiny_tuning import moved, tiny_recipe
 
 IDS = torch.arange(1, 25).view(2, 12)
 
 
-def recipe(**changed: Any) -> Recipe:
-    return decoder_recipe("lora", 24, 10**5).model_copy(update={"lora_rank": 4, "lora_alpha": 8, **changed})
-
-
 def adapted(base: Path, planned: Recipe, *, stored: bool = False) -> Any:
-    """A model with an adapter that is no longer at its start."""
-    torch.manual_seed(0)
-    model = quantized.load(base, planned) if stored else decoder_folder.load(base)
-    lora.add(model, planned)
-    torch.manual_seed(1)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            if parameter.requires_grad:
-                parameter.add_(torch.randn_like(parameter), alpha=0.1)
-    return model
+    return moved(quantized.load(base, planned) if stored else decoder_folder.load(base), planned)
 
 
 def computed(model: Any) -> list[Tensor]:
@@ -47,8 +35,8 @@ def assert_same(one: list[Tensor], other: list[Tensor]) -> None:
 
 @pytest.mark.parametrize("changed", [{}, {"use_rslora": False}, {"use_dora": True}])
 def test_an_adapter_gives_the_numbers_of_peft(base: Path, changed: dict[str, Any]) -> None:
-    plain = computed(adapted(base, recipe(**changed)))
-    model = adapted(base, recipe(**changed))
+    plain = computed(adapted(base, tiny_recipe(**changed)))
+    model = adapted(base, tiny_recipe(**changed))
     fused.install(model)
     assert fused.count(model) == (7 if changed.get("use_dora") else 21)  # DoRA stays PEFT's own
     assert fused.prove(model)
@@ -65,8 +53,8 @@ def test_all_weights_are_trained_alike(base: Path) -> None:
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
 def test_weights_stay_as_they_are_stored_and_no_number_changes(tmp_path: Path, dtype: str) -> None:
     folder = tiny_decoder(tmp_path / "half", dtype=dtype)
-    plain = adapted(folder, recipe())
-    model = adapted(folder, recipe(), stored=True)
+    plain = adapted(folder, tiny_recipe())
+    model = adapted(folder, tiny_recipe(), stored=True)
     fused.install(model)
     with torch.no_grad():  # a fresh adapter is rounded to what the base is stored as
         for one, other in zip(model.parameters(), plain.parameters(), strict=True):
@@ -85,8 +73,8 @@ def test_weights_stay_as_they_are_stored_and_no_number_changes(tmp_path: Path, d
 def test_without_its_adapter_it_is_the_base(tmp_path: Path) -> None:
     folder = tiny_decoder(tmp_path / "half", dtype="bfloat16")
     base = decoder_folder.load(folder)
-    model = quantized.load(folder, recipe())
-    wrapped: Any = lora.add(model, recipe())
+    model = quantized.load(folder, tiny_recipe())
+    wrapped: Any = lora.add(model, tiny_recipe())
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if "lora_B" in name:
@@ -98,8 +86,8 @@ def test_without_its_adapter_it_is_the_base(tmp_path: Path) -> None:
 
 
 def test_checkpointed_layers_have_the_same_gradients(base: Path) -> None:
-    plain = computed(adapted(base, recipe()))
-    model = adapted(base, recipe())
+    plain = computed(adapted(base, tiny_recipe()))
+    model = adapted(base, tiny_recipe())
     fused.install(model)
     model.train()
     model.gradient_checkpointing_enable({"use_reentrant": False})
@@ -127,7 +115,7 @@ def test_another_formula_is_found_out(base: Path) -> None:
 
 
 def test_proving_leaves_the_adapter_as_it_was(base: Path) -> None:
-    model = adapted(base, recipe())
+    model = adapted(base, tiny_recipe())
     fused.install(model)
     before = [p.detach().clone() for p in model.parameters()]
     assert fused.prove(model)

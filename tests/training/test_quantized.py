@@ -11,7 +11,7 @@ import torch
 from linnet.core.errors import EngineError, InputError, Interrupted
 from linnet.training import decoder_folder, fused, lora, quantized
 from tests.tiny_decoder import tiny_decoder
-from tests.tiny_tuning import logits, losses, tiny_recipe, tune, weights
+from tests.tiny_tuning import logits, losses, moved, tiny_recipe, tune, weights
 
 pytest.importorskip("bitsandbytes")
 KINDS = ("nf4", "int8")
@@ -137,14 +137,7 @@ def test_four_bits_compute_in_one_piece_what_they_compute_apart(stored: Path) ->
     planned = tiny_recipe(quantization="nf4", compute_dtype="float32", lora_rank=4)
     made = []
     for is_fused in (False, True):
-        torch.manual_seed(0)
-        model = quantized.load(stored, planned)
-        lora.add(model, planned)
-        torch.manual_seed(1)
-        with torch.no_grad():
-            for parameter in model.parameters():
-                if parameter.requires_grad:
-                    parameter.add_(torch.randn_like(parameter), alpha=0.1)
+        model = moved(quantized.load(stored, planned), planned)
         if is_fused:
             fused.install(model)
             assert fused.count(model) == 21

@@ -142,6 +142,7 @@ def prepare_tuning(
     folder = check_base(base)
     if options.out and split_tag(options.out)[1] is not None:
         raise InputError(f"--out {options.out}: a name without a tag is needed.", "It names the model and its forms.")
+    _check_shard(options)
     template = choose_template(folder, options.template)
     made: DecoderData
     recipe: Recipe
@@ -175,7 +176,6 @@ def _imitated(
     from linnet.training.tune_plan import plan_recipe, plan_tokens
 
     _refuse_preferences(options)
-    _check_shard(options)
     columns = _columns(options)
     read = read_conversations(data, format_=options.format, columns=columns, split=options.split)
     held = None

@@ -29,11 +29,12 @@ from linnet.training import decoder_folder, fused, lora, parallel, quantized
 from linnet.training.align_data import AlignData, AlignRow
 from linnet.training.align_plan import AlignRecipe
 from linnet.training.allocator import large_blocks
-from linnet.training.answers import PART_TOKENS, Rows, parts
+from linnet.training.answers import Rows, parts
 from linnet.training.batching import epoch_batches
 from linnet.training.decoder import ADAPTER, CHECKPOINTS
 from linnet.training.loop import Group, Job, Progress, Trainer
 from linnet.training.merging import added
+from linnet.training.recipe import PART_TOKENS
 from linnet.training.rewards import make_reward
 
 EXTRA = "align"
@@ -247,9 +248,7 @@ def ready(
         raise InputError(f"{recipe.objective} does not work with {what} yet.", "Run it without.")
     torch.manual_seed(recipe.seed)
     adapted = lora.add(model, recipe)
-    fused.install(model, narrow=False)
-    if not fused.prove(model):
-        fused.release(model)
+    fused.fuse(model, narrow=False)
     losses = Losses(adapted, recipe, data, base, on_event)
     torch.manual_seed(recipe.seed)
     return adapted, losses

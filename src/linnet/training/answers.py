@@ -16,10 +16,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from linnet.core.errors import EngineError
+from linnet.training.recipe import CHUNK_LOGITS, CHUNK_ROWS
 from linnet.training.targets import TargetExample
-
-CHUNK_LOGITS, CHUNK_ROWS = 1 << 22, 64  # numbers in one chunk of logits: 16 MiB in fp32; but at least so many rows
-PART_TOKENS = 512  # twice as many are some 5 % faster and take half as much memory again: docs/log.md
 
 # (logits (n, vocabulary), right tokens (n,), places (n, 2): example and position) -> the sum of n losses.
 TargetLoss = Callable[[Tensor, Tensor, Tensor], Tensor]

@@ -24,7 +24,6 @@ from linnet.core.settings import threads
 from linnet.training import decoder_folder, fused, lora, parallel, quantized, sharding
 from linnet.training.allocator import large_blocks
 from linnet.training.answers import (
-    PART_TOKENS,
     Decoder,
     Part,
     Rows,
@@ -40,7 +39,7 @@ from linnet.training.batching import epoch_batches, padding_share
 from linnet.training.loop import Group, Job, Progress, Trainer
 from linnet.training.merging import added
 from linnet.training.noise import noisy
-from linnet.training.recipe import Recipe
+from linnet.training.recipe import PART_TOKENS, Recipe
 from linnet.training.targets import Targets
 
 READ_ROWS, READ_LEAST, READ_SLACK = 8, 64, 1.5  # rows, tokens, nats
@@ -111,7 +110,7 @@ def make_job(
     budget = part_budget(recipe, objective)
     held = _cut(validation, parallel.share(range(len(validation)), validation.lengths), budget)
     embedding = decoder.model.get_input_embeddings()
-    is_spread = any(map(sharding.is_spread, decoder.model.parameters()))
+    is_spread = sharding.is_sharded(decoder.model.parameters())
 
     def loss_of(batch: list[int]) -> Tensor:
         chosen = parts(train.lengths, parallel.share(batch, train.lengths), budget)
@@ -243,10 +242,8 @@ def ready(model: Any, recipe: Recipe) -> tuple[Decoder, Any]:
     """
     torch.manual_seed(recipe.seed)
     adapted = lora.add(model, recipe) if recipe.method == "lora" else None
-    fused.install(model)
+    fused.fuse(model)
     decoder = Decoder(model)
-    if not fused.prove(model):
-        fused.release(model)
     if recipe.gradient_checkpointing:
         spare_memory(model)
     return decoder, adapted

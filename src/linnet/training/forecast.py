@@ -13,11 +13,10 @@ from typing import Any
 
 from linnet.core.records import Record
 from linnet.training.align_plan import AlignRecipe
-from linnet.training.recipe import Recipe
+from linnet.training.recipe import CHUNK_LOGITS, CHUNK_ROWS, PART_TOKENS, Recipe
 
 RUNTIME_BYTES = 450 << 20  # Python with torch, transformers and PEFT, before any model
-LOGITS_BYTES = 4 * (16 << 20)  # a chunk of logits, its fp32 copy, its probabilities and its gradient
-PART_TOKENS, CHUNK_ROWS = 512, 64  # the usual part, and the least rows of a chunk: training.answers
+LOGIT_BYTES = 4 * 4  # a logit, its fp32 copy, its probability and its gradient
 ADAM, AVERAGES, GRADIENT = 8, 12, 4  # bytes a trained number: two moments; average, best and a copy; gradient
 NF4_BYTES, INT8_BYTES = 0.55, 1.05  # bytes a weight with its scales
 SHARE_OF_PEAK = 0.5  # what a training step reaches of the speed of one large matrix product
@@ -130,12 +129,12 @@ def memory_bytes(shape: Shape, recipe: Recipe, longest: int) -> int:
     kept = shape.layers * tokens * size * shape.width + 2 * layer if recipe.gradient_checkpointing else (
         shape.layers * layer
     )  # fmt: skip
-    logits = 16 * tokens * shape.vocabulary  # preference methods compute all of them
+    logits = tokens * shape.vocabulary  # preference methods compute all of them
     if not isinstance(recipe, AlignRecipe):
-        logits = min(max(LOGITS_BYTES, 16 * CHUNK_ROWS * shape.vocabulary), logits)
+        logits = min(max(CHUNK_LOGITS, CHUNK_ROWS * shape.vocabulary), logits)
     # A quantised base is read in its own precision first, layer by layer.
     unpacked = 2 * 4 * shape.width * shape.inner if recipe.quantization != "none" else 0
-    return int(RUNTIME_BYTES + weights + states + kept + logits + unpacked)
+    return int(RUNTIME_BYTES + weights + states + kept + LOGIT_BYTES * logits + unpacked)
 
 
 def disk_bytes(parameters: int, recipe: Recipe, stored_bytes: int) -> int:

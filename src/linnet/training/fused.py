@@ -9,7 +9,7 @@ modules they stand for, but for rounding; `prove` compares them on the model its
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -20,8 +20,8 @@ from linnet.training.quantized import kind_of
 
 PROBE_TOKENS = 8
 MOST_RANK = 128  # of an adapter whose gradients are compared
-_ROOM = threading.local()
 BOUND = 1e-3  # largest difference, relative to the largest number compared
+_ROOM = threading.local()
 
 
 class _Frozen(torch.autograd.Function):
@@ -42,26 +42,20 @@ class _Lora(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, *adapter: Any) -> Tensor:
-        weight, packed, bias, a, b, scale = adapter
-        flat = x.flatten(0, -2)
-        low = flat @ a.T
-        made = _wide(flat, weight, packed, bias).addmm_(low, b.T, alpha=scale)
-        ctx.save_for_backward(x, low, weight, a, b)
-        ctx.scale, ctx.packed = scale, packed
-        return made.view(*x.shape[:-1], -1)
+        return _lora_product(ctx, x, (x,), adapter)
 
     @staticmethod
     def backward(ctx: Any, *given: Tensor) -> tuple[Tensor | None, ...]:
-        x, low, weight, a, b = ctx.saved_tensors
-        grad = given[0].flatten(0, -2)
-        to_x, to_a, to_b = _lora_gradients(ctx, grad, x.flatten(0, -2), (low, weight, a, b))
-        return to_x.view_as(x), None, None, None, to_a, to_b, None
+        x, *kept = ctx.saved_tensors
+        to_x, to_a, to_b = _lora_gradients(ctx, given[0], x, kept)
+        return to_x, None, None, None, to_a, to_b, None
 
 
 def _open(weight: Tensor, packed: Any) -> Tensor:
     """The weights of a layer in fp32, shape (out, in); `packed` is what bitsandbytes knows of weights in 4 bits.
 
-    They are good until the next call in this thread: all share one place, which is written over."""
+    They are good until the next call in this thread: all share one place, which is written over.
+    """
     if packed is None:
         return weight if weight.dtype == torch.float32 else _place(weight).copy_(weight)
     from bitsandbytes.functional import dequantize_4bit
@@ -83,11 +77,24 @@ def _wide(x: Tensor, weight: Tensor, packed: Any, bias: Tensor | None) -> Tensor
     return functional.linear(x, _open(weight, packed), None if bias is None else bias.float())
 
 
-def _lora_gradients(ctx: Any, grad: Tensor, flat: Tensor, kept: tuple[Tensor, ...]) -> tuple[Tensor, Tensor, Tensor]:
+def _lora_product(ctx: Any, x: Tensor, kept: tuple[Tensor, ...], adapter: Sequence[Any]) -> Tensor:
+    """What goes forward of x; for the way back `kept` is saved, from which x can be had again."""
+    weight, packed, bias, a, b, scale = adapter
+    flat = x.flatten(0, -2)
+    low = flat @ a.T
+    made = _wide(flat, weight, packed, bias).addmm_(low, b.T, alpha=scale)
+    ctx.save_for_backward(*kept, low, weight, a, b)
+    ctx.scale, ctx.packed = scale, packed
+    return made.view(*x.shape[:-1], -1)
+
+
+def _lora_gradients(ctx: Any, given: Tensor, x: Tensor, kept: Sequence[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+    """Of x, A and B; `kept` is what `_lora_product` saved beside x."""
     low, weight, a, b = kept
+    grad = given.flatten(0, -2)
     down = (grad @ b).mul_(ctx.scale)
     to_x = (grad @ _open(weight, ctx.packed)).addmm_(down, a)
-    return to_x, down.T @ flat, (grad.T @ low).mul_(ctx.scale)
+    return to_x.view_as(x), down.T @ x.flatten(0, -2), (grad.T @ low).mul_(ctx.scale)
 
 
 class _GatedLora(torch.autograd.Function):
@@ -95,21 +102,14 @@ class _GatedLora(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, gate: Tensor, up: Tensor, *adapter: Any) -> Tensor:
-        weight, packed, bias, a, b, scale = adapter
-        flat = functional.silu(gate).mul_(up).flatten(0, -2)
-        low = flat @ a.T
-        made = _wide(flat, weight, packed, bias).addmm_(low, b.T, alpha=scale)
-        ctx.save_for_backward(gate, up, low, weight, a, b)
-        ctx.scale, ctx.packed = scale, packed
-        return made.view(*gate.shape[:-1], -1)
+        return _lora_product(ctx, functional.silu(gate).mul_(up), (gate, up), adapter)
 
     @staticmethod
     def backward(ctx: Any, *given: Tensor) -> tuple[Tensor | None, ...]:
         gate, up, *kept = ctx.saved_tensors
         open_ = functional.silu(gate)
-        flat = (open_ * up).flatten(0, -2)
-        to_x, to_a, to_b = _lora_gradients(ctx, given[0].flatten(0, -2), flat, tuple(kept))
-        to_gate, to_up = _gate_gradients(to_x.view_as(gate), gate, up, open_)
+        to_x, to_a, to_b = _lora_gradients(ctx, given[0], open_ * up, kept)
+        to_gate, to_up = _gate_gradients(to_x, gate, up, open_)
         return to_gate, to_up, None, None, None, to_a, to_b, None
 
 
@@ -240,6 +240,13 @@ def _is_plain_lora(module: Any) -> bool:
     return all(isinstance(drop, nn.Identity) for drop in module.lora_dropout.values())
 
 
+def fuse(model: nn.Module, *, narrow: bool = True) -> None:
+    """`install`, and where the model does not `prove` the same as before, `release`."""
+    install(model, narrow=narrow)
+    if count(model) and not prove(model):
+        release(model)
+
+
 def install(model: nn.Module, *, narrow: bool = True) -> None:
     """Let the layers of a model compute in one piece what they can.
 
@@ -256,7 +263,7 @@ def install(model: nn.Module, *, narrow: bool = True) -> None:
 
 
 @torch.no_grad()
-def _widen(model: nn.Module, kept: set[int] = frozenset()) -> None:  # type: ignore[assignment]
+def _widen(model: nn.Module, kept: Collection[int] = ()) -> None:
     """Numbers in 16 bits become fp32; tied ones stay tied."""
     for tensor in (*model.parameters(), *model.buffers()):
         if tensor.dtype in (torch.bfloat16, torch.float16) and id(tensor) not in kept:

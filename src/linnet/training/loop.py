@@ -97,7 +97,7 @@ class Trainer:
         self.given = [p for group in job.groups for p in group.parameters]
         parts = [[sharding.own_part(p) for p in group.parameters] for group in job.groups]
         self.parameters = [p for group in parts for p in group]  # those given, or what this process holds of them
-        self.is_spread = any(map(sharding.is_spread, self.given))
+        self.is_spread = sharding.is_sharded(self.given)
         self.optimizer = torch.optim.AdamW(
             [
                 {"params": group, "lr": planned.learning_rate, "weight_decay": planned.weight_decay}
@@ -156,7 +156,8 @@ class Trainer:
         loss = self.job.loss_of(batch)
         if loss.requires_grad:
             loss.backward()
-        sharding.take_gradients(self.given, self.parameters)
+        if self.is_spread:
+            sharding.take_gradients(self.given, self.parameters)
         parallel.sum_gradients([p for p in self.given if not sharding.is_spread(p)])
         norm = sharding.clip(self.given, self.parameters, self.recipe.clip)
         value = parallel.summed([float(loss.detach())])[0]

@@ -18,7 +18,8 @@ from linnet.core.settings import threads
 from linnet.engines.conversion.convert import Precision, hf_to_gguf
 from linnet.engines.conversion.prompt_gate import check_asked, check_prompts
 from linnet.training import decoder_folder, lora
-from linnet.training.answers import PART_TOKENS, Decoder, Part, Rows, parts, target_logits
+from linnet.training.answers import Decoder, Part, Rows, parts, target_logits
+from linnet.training.recipe import PART_TOKENS
 from linnet.training.targets import TargetExample, Targets
 
 if TYPE_CHECKING:

@@ -10,6 +10,9 @@ from linnet.core.records import Record
 
 CHOICES = {"quantization": ("none", "nf4", "int8"), "compute_dtype": ("bfloat16", "float16", "float32")}
 MOST_NOISE = 100.0
+# What is computed at once: tokens of rows (twice as many are some 5 % faster and take half as much memory again:
+# docs/log.md), and numbers of logits (16 MiB in fp32), but at least so many rows of them.
+PART_TOKENS, CHUNK_LOGITS, CHUNK_ROWS = 512, 1 << 22, 64
 
 
 class Recipe(Record):

@@ -8,7 +8,7 @@ process's own parts; checkpoints and results hold whole tensors.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
@@ -39,6 +39,10 @@ def is_spread(tensor: Any) -> bool:
     return parallel.size() > 1 and hasattr(tensor, "to_local")
 
 
+def is_sharded(parameters: Iterable[Any]) -> bool:
+    return any(map(is_spread, parameters))
+
+
 def own_part(parameter: Any) -> Tensor:
     """What this process holds of a parameter: the same memory, a plain tensor."""
     found: Tensor = parameter.detach().to_local() if is_spread(parameter) else parameter
@@ -55,7 +59,7 @@ def take_gradients(parameters: Sequence[Any], parts: Sequence[Tensor]) -> None:
 
 def clip(parameters: Sequence[Tensor], parts: Sequence[Tensor], most: float) -> float:
     """Bound the norm of the gradients of all parts of all processes; the norm before."""
-    if not any(map(is_spread, parameters)):
+    if not is_sharded(parameters):
         return float(nn.utils.clip_grad_norm_(parts, most))
     gradients = [part.grad for part in parts if part.grad is not None]
     squares = [0.0, 0.0]
