@@ -17,7 +17,7 @@ from tests.tiny_decoder import chats
 
 def tiny_recipe(**choices: Any) -> Recipe:
     """LoRA at a rate that moves a tiny model; 9 steps in 3 epochs."""
-    given = {"epochs": 3, "batch_size": 8, "learning_rate": 2e-2, "lora_rank": 4, "lora_alpha": 8, **choices}
+    given = {"epochs": 3, "batch_size": 8, "learning_rate": 1e-2, "lora_rank": 4, "lora_alpha": 8, **choices}
     return decoder_recipe(choices.get("method", "lora"), 24, 10**5).model_copy(update=given)
 
 

@@ -30,9 +30,16 @@ the 19th century beside generated practice, with the manners and prejudices of t
 answers are not checked."""
 
 
+FOR_TESTS = """\
+It is for tests: small enough to be tuned, quantised and served within seconds, and trained enough that a test can tell
+a right model from a broken one. It reads English only, knows nothing of the world and invents what it cannot copy. For
+work take builtin:nano."""
+
+
 def curve(log: list[dict[str, Any]]) -> str:
     """The training loss at a dozen steps."""
-    picked = [*log[:: max(1, len(log) // POINTS)], log[-1]]
+    picked = log[:: max(1, len(log) // POINTS)]
+    picked += [log[-1]] if picked[-1] is not log[-1] else []
     rows = [f"| {r['step']} | {r['tokens'] / 1e6:.2f} | {r['loss']:.3f} | {r['rate']:.2f} |" for r in picked]
     return "\n".join(
         ["| step | million tokens | loss (nats a token) | share of the rate |", "|---|---|---|---|", *rows]
@@ -87,9 +94,9 @@ language: en
 
 A decoder of {weights / 1e6:.1f} million weights, made from nothing by recipes/nano.
 Llama: width {shape.width}, {shape.layers} layers, {shape.heads} heads ({shape.kv_heads} for keys and values),
-feed-forward {shape.feed_forward}, tied embeddings, context 1,024; byte-level BPE of 8,192 tokens.
+feed-forward {shape.feed_forward}, tied embeddings, context 1,024; byte-level BPE of {shape.vocabulary:,} tokens.
 
-{LIMITS}
+{FOR_TESTS if size == "tiny" else LIMITS}
 
 ## Data
 
@@ -98,7 +105,8 @@ feed-forward {shape.feed_forward}, tied embeddings, context 1,024; byte-level BP
 ## Training
 
 {state["tokens"] / 1e6:.2f} million tokens in {state["step"]} steps,
-{state["seconds"] / 60:.0f} minutes on {hardware}. Energy: this machine reports none.
+{state["seconds"] / 60:.0f} minutes on {hardware}, products in {state.get("precision", "fp32")}. Energy: this machine
+reports none.
 Recipe {recipe_id(shape)[:16]}; the decay began at step {state["decay_at"]}.
 {notes}
 
@@ -118,7 +126,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--to", type=Path, required=True)
     parser.add_argument("--evaluation", type=Path, required=True)
-    parser.add_argument("--hardware", default="two cores of an AMD EPYC (AVX2), in fp32")
+    parser.add_argument("--hardware", default="two cores of an AMD EPYC (AVX2)")
     given = parser.parse_args()
     write(given.size, given.out, given.to, json.loads(given.evaluation.read_text()), given.hardware)
 

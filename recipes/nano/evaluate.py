@@ -115,13 +115,13 @@ def practice(model: Any, tokenizer: Any, lines: list[str], seed: int = 5) -> dic
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", type=Path, required=True)
-    parser.add_argument("--data", type=Path, required=True, help="the folder with 512.bin, for the 5-gram model")
+    parser.add_argument("--data", type=Path, required=True, help="the folder with 512-0.bin, for the 5-gram model")
     parser.add_argument("--tokens", type=int, default=0, help="training tokens the 5-gram model reads (0: all)")
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     model, tokenizer = load(given.model)
     held_out = corpus.books(test=True)
-    seen = windows.read(given.data, windows.SHORT)[:, :-1].reshape(-1)
+    seen = np.concatenate([shard[:, :-1].reshape(-1) for shard in windows.read(given.data, windows.SHORT)])
     grams = KneserNey(np.asarray(seen[: given.tokens or None]), tokenizer.get_vocab_size())
     wikitext = (corpus.folder().parent / "wikitext2" / "test.txt").read_text(encoding="utf-8")
     result = {

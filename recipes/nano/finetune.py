@@ -22,10 +22,11 @@ import torch
 from linnet.core.events import Event
 from linnet.core.files import canonical, sha256_bytes, sha256_file
 from linnet.text.conversations import Chat, Columns, read_chats
-from linnet.training import decoder_folder
+from linnet.training import decoder_folder, quantized
 from linnet.training.decoder import train_decoder
 from linnet.training.recipe import Recipe, decoder_recipe
 from linnet.training.targets import TargetEncoder
+from linnet.training.tune_plan import rounded_products
 
 VALIDATION_SHARE, VALIDATION_MOST = 0.1, 200
 BATCH, SPARE_TOKENS = 64, 16
@@ -128,18 +129,22 @@ def finetune(given: argparse.Namespace) -> dict[str, Any]:
     test = read_chats(given.test, columns)[: given.test_rows or None]
     model = decoder_folder.load(given.model, random_seed=given.seed if given.random else None)
     recipe = _recipe(given, len(learned), model)
+    if given.quantize:
+        model = quantized.load(given.model, recipe)
     train = encoder.encode(learned, recipe.max_tokens)
     weights = sha256_file(given.model / decoder_folder.WEIGHTS)
     with tempfile.TemporaryDirectory() as scratch:
         tuned = train_decoder(
             model, train, encoder.encode(held, recipe.max_tokens), recipe,
             folder=given.work or Path(scratch), base_name=given.model.name,
-            base_digest=sha256_bytes(f"{weights} {given.random} {given.seed}".encode()), on_event=_say,
+            base_digest=sha256_bytes(f"{weights} {given.random} {given.seed}".encode()), original=given.model,
+            on_event=_say,
         )  # fmt: skip
+        merged = tuned.model  # of a quantised base it is made from what lies in this folder
     if given.to:
-        decoder_folder.save(tuned.model, given.model, given.to)
+        decoder_folder.save(merged, given.model, given.to)
     longest = max(example.target_count for example in train.examples)
-    found = evaluate(tuned.model, encoder, test, encoder.end_ids(train.examples), longest + SPARE_TOKENS)
+    found = evaluate(merged, encoder, test, encoder.end_ids(train.examples), longest + SPARE_TOKENS)
     kept = ("seconds", "tokens_per_second", "target_tokens_per_second", "padding_share", "best_epoch", "epochs")
     return {
         "task": given.train.parent.name, "model": str(given.model), "random": given.random,
@@ -151,6 +156,9 @@ def finetune(given: argparse.Namespace) -> dict[str, Any]:
 
 def _recipe(given: argparse.Namespace, examples: int, model: Any) -> Recipe:
     chosen = {"epochs": given.epochs, "learning_rate": given.rate, "batch_size": given.batch}
+    chosen["products"] = given.products or ("bfloat16" if rounded_products() else "float32")
+    if given.quantize:
+        chosen |= {"quantization": given.quantize, "compute_dtype": "float32"}
     context = min(1024, model.config.max_position_embeddings)
     planned = decoder_recipe(given.method, examples, model.num_parameters(), seed=given.seed, max_tokens=context)
     return planned.model_copy(update={name: value for name, value in chosen.items() if value})
@@ -174,6 +182,8 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=0.0, help="peak learning rate (0: the recipe's)")
     parser.add_argument("--batch", type=int, default=0, help="rows a step (0: the recipe's)")
     parser.add_argument("--method", choices=("full", "lora"), default="full")
+    parser.add_argument("--products", choices=("float32", "bfloat16"), help="as linnet tune on this processor")
+    parser.add_argument("--quantize", choices=("nf4", "int8"), default="", help="hold the base so; with --method lora")
     parser.add_argument("--metric", choices=("exact_match", "field_f1", "valid_json"), default="exact_match")
     parser.add_argument("--random", action="store_true", help="start with random weights of the same shape")
     parser.add_argument("--seed", type=int, default=0)

@@ -1,8 +1,8 @@
-"""Muon in fp32, for the matrices.
+"""Muon, for the matrices.
 
 Momentum, orthogonalised by five Newton-Schulz steps (Jordan et al. 2024, https://kellerjordan.github.io/posts/muon/).
 torch.optim.Muon does these steps in bf16, which on a processor without bf16 takes five times as long as the rest of
-the training step. Matrices of one shape are done together.
+the training step: here they are in what the caller says. Matrices of one shape are done together.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Muon:
             self._alike[parameter.shape].append(index)
 
     @torch.no_grad()
-    def step(self, rate: float) -> None:
+    def step(self, rate: float, numbers: torch.dtype = torch.float32) -> None:
         for shape, indices in self._alike.items():
             updates = []
             for i in indices:
@@ -50,6 +50,6 @@ class Muon:
                 self.state[i].lerp_(gradient, 1 - self.momentum)
                 updates.append(gradient.lerp(self.state[i], self.momentum))  # Nesterov
             scale = max(1.0, shape[0] / shape[1]) ** 0.5
-            for i, update in zip(indices, orthogonalised(torch.stack(updates)), strict=True):
+            for i, update in zip(indices, orthogonalised(torch.stack(updates).to(numbers)), strict=True):
                 self.parameters[i].mul_(1 - rate * self.weight_decay).add_(update, alpha=-rate * scale)
                 self.parameters[i].grad = None

@@ -27,6 +27,7 @@ class Shape:
     tokens_per_step: int
     matrix_rate: float  # learning rate of Muon
     vector_rate: float  # learning rate of AdamW (embeddings and norms)
+    vocabulary: int = VOCABULARY
 
     def config(self) -> dict[str, Any]:
         """Arguments of transformers.LlamaConfig."""
@@ -36,7 +37,7 @@ class Shape:
             "intermediate_size": self.feed_forward,
             "num_attention_heads": self.heads,
             "num_key_value_heads": self.kv_heads,
-            "vocab_size": VOCABULARY,
+            "vocab_size": self.vocabulary,
             "max_position_embeddings": CONTEXT,
             "tie_word_embeddings": True,
             "rms_norm_eps": 1e-5,
@@ -46,8 +47,8 @@ class Shape:
 
 
 SHAPES = {
-    "tiny": Shape(256, 1, 256, 4, 2, 4096, 0.02, 3e-3),
-    "nano": Shape(256, 5, 768, 4, 2, 4096, 0.02, 3e-3),
+    "tiny": Shape(256, 2, 256, 4, 2, 4096, 0.02, 3e-3, vocabulary=4096),  # two layers: with one, nothing is copied
+    "nano": Shape(512, 5, 1280, 8, 4, 4096, 0.02, 3e-3),
     "large": Shape(512, 10, 1536, 8, 4, 65536, 0.02, 2e-3),
 }
 

@@ -20,6 +20,9 @@ STRINGS = 10_000 if os.environ.get("LINNET_NIGHTLY") == "1" else 2_000
 LIMIT = 60_000_000  # bytes of weights in the repository
 
 
+OURS = pytest.mark.parametrize("name", ["nano", "nano-tiny"])
+
+
 @pytest.fixture
 def copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The package's folder of models, copied, so that it can be damaged."""
@@ -28,9 +31,10 @@ def copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "builtin" / "nano"
 
 
-def test_one_name_to_tune_and_one_to_run(tmp_path: Path) -> None:
+@OURS
+def test_one_name_to_tune_and_one_to_run(tmp_path: Path, name: str) -> None:
     store = Store(tmp_path)
-    tuned, run = resolve_model(store, "builtin:nano"), resolve_model(store, "builtin:nano:Q8_0")
+    tuned, run = resolve_model(store, f"builtin:{name}"), resolve_model(store, f"builtin:{name}:Q8_0")
     assert (tuned.kind, tuned.format, run.format) == ("decoder", "safetensors", "gguf")
     assert {"model.safetensors", "tokenizer.json", "chat_template.jinja"} <= set(tuned.files)
     assert list(run.files) == [builtin.GGUF]
@@ -58,8 +62,10 @@ def test_missing_file_and_unknown_name_are_named(copied: Path, tmp_path: Path) -
         resolve_model(store, "builtin:micro")
 
 
-def test_card_says_what_it_is() -> None:
-    text = builtin.card("builtin:nano")
+@OURS
+def test_card_says_what_it_is(name: str) -> None:
+    text = builtin.card(f"builtin:{name}")
+    assert f"# builtin:{name}\n" in text
     for part in ("## Data", "## Training", "## Measured", "Energy", "licence"):
         assert part in text
 
@@ -82,23 +88,25 @@ def strings(count: int) -> list[str]:
     return found
 
 
-def test_llama_cpp_reads_text_as_the_tokenizer_does() -> None:
+@OURS
+def test_llama_cpp_reads_text_as_the_tokenizer_does(name: str) -> None:
     from tokenizers import Tokenizer
 
     from linnet.engines.scoring.scorer import Scorer
 
-    folder = builtin.FOLDER / "nano"
+    folder = builtin.FOLDER / name
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
     with Scorer(folder / builtin.GGUF, context=256) as scorer:
         for text in strings(STRINGS):
             assert list(scorer.tokenize(text)) == tokenizer.encode(text).ids, repr(text)
 
 
-def test_gguf_is_the_conversion_of_the_weights(tmp_path: Path) -> None:
+@OURS
+def test_gguf_is_the_conversion_of_the_weights(tmp_path: Path, name: str) -> None:
     pytest.importorskip("torch")
     from linnet.engines.conversion.convert import hf_to_gguf
 
-    folder = builtin.FOLDER / "nano"
+    folder = builtin.FOLDER / name
     hf_to_gguf(folder, tmp_path / "again.gguf", "Q8_0")
     mine, again = (check_model(p) for p in (folder / builtin.GGUF, tmp_path / "again.gguf"))
     assert mine.quantisation == again.quantisation
@@ -109,3 +117,14 @@ def test_listed_hashes_cover_every_file() -> None:
     for folder in builtin.FOLDER.iterdir():
         listed = json.loads((folder / builtin.SUMS).read_text())
         assert set(listed) | {builtin.SUMS} == {p.name for p in folder.iterdir()}
+
+
+def test_the_one_for_tests_is_small_and_tells_english_from_noise() -> None:
+    """So that a test can tell a right model from a broken one."""
+    from linnet.engines.scoring.scorer import Scorer
+
+    assert 1_000_000 <= builtin.our_model("builtin:nano-tiny").report["parameters"] <= 2_000_000
+    text = "The old man went into the house and shut the door behind him. He did not look back."
+    with Scorer(builtin.FOLDER / "nano-tiny" / builtin.GGUF, context=256) as scorer:
+        right, noise = (scorer.perplexity(said).mean_nll for said in (text, " ".join(reversed(text.split()))))
+    assert right < 0.9 * noise

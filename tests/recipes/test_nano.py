@@ -19,7 +19,7 @@ from recipes.nano import corpus, train, windows  # noqa: E402 - after the check 
 from recipes.nano.kneser_ney import KneserNey  # noqa: E402
 from recipes.nano.optimizer import orthogonalised  # noqa: E402
 from recipes.nano.shape import SHAPES, Shape, recipe_id  # noqa: E402
-from recipes.nano.tokenizer import CHAT_TEMPLATE, CONTROL, render  # noqa: E402
+from recipes.nano.tokenizer import CHAT_TEMPLATE, CONTROL, SPACE, render, train_tokenizer  # noqa: E402
 
 SMALL = Shape(64, 1, 64, 2, 1, tokens_per_step=1024, matrix_rate=0.02, vector_rate=3e-3)
 STORY = "The old boat lay on the sand. A girl came by and asked who had left it there. Nobody knew.\n\n"
@@ -78,9 +78,10 @@ def test_checkpoint_of_another_recipe_is_refused(data: Path) -> None:
 
 def test_windows_are_full_and_hold_whole_books_out(data: Path) -> None:
     windows.build(data / "data", windows.SHORT, 6)
-    found = windows.read(data / "data", windows.SHORT)
+    found = np.concatenate(windows.read(data / "data", windows.SHORT))
     assert found.shape == (6, windows.SHORT + 1)
     assert not (np.asarray(found) == CONTROL.index("<|pad|>")).any()
+    assert len(np.unique(found, axis=0)) == 6  # each shard has its own
     kept, out = corpus.books(test=False), corpus.books(test=True)
     assert {b.name for b in kept}.isdisjoint(b.name for b in out)
     assert out
@@ -113,6 +114,18 @@ def test_kneser_ney_is_a_distribution_and_knows_what_it_saw() -> None:
         assert sum(each) == pytest.approx(1)
     again = KneserNey(np.tile(np.arange(6), 50), 6, 5)
     assert math.exp(again.log_probabilities(np.array([0, 1, 2, 3, 4]))[-1]) > 0.95
+
+
+def test_a_word_has_the_same_tokens_behind_a_space_as_behind_a_quotation_mark() -> None:
+    """Else the first word of what is copied from a text into JSON is another one, and copying does not come."""
+    text = "They calibrate the oscilloscope before the harvester. " * 3 + 'Its name was "calibrate". '
+    tokenizer = train_tokenizer([text] * 4, 320)
+    for word in ("calibrate", "oscilloscope", "harvester", "before", "barometer", "Ça"):
+        alone, spaced = tokenizer.encode(f'"{word}"').tokens[1:-1], tokenizer.encode(f" {word}").tokens
+        assert "".join(spaced) == SPACE + "".join(alone)
+        assert spaced in ([SPACE, *alone], [SPACE + alone[0], *alone[1:]])
+    assert tokenizer.encode(" the").tokens == [SPACE + "the"]
+    assert tokenizer.decode(tokenizer.encode(text).ids) == text
 
 
 def test_chat_template_gives_what_training_saw() -> None:

@@ -30,7 +30,7 @@ def test_it_learns_resumes_to_the_same_bits_and_merges_exactly(
 ) -> None:
     planned = tiny_recipe(**METHODS[method])
     whole = tune(base, tmp_path / "whole", planned)
-    assert losses(whole)[-1] < losses(whole)[0] - 0.1
+    assert losses(whole)[-1] < losses(whole)[0] - 0.05
     arm("train.step:5=term")
     with pytest.raises(Interrupted):
         tune(base, tmp_path / "stopped", planned)

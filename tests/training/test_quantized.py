@@ -60,7 +60,7 @@ def test_it_learns_and_resumes_to_the_same_bits(
 ) -> None:
     planned = tiny_recipe(quantization=kind)
     whole = tune(stored, tmp_path / "whole", planned)
-    assert losses(whole)[-1] < losses(whole)[0] - 0.1
+    assert losses(whole)[-1] < losses(whole)[0] - 0.05
     assert quantized.kind_of(whole.trained) == kind
     assert quantized.kind_of(whole.model) == "none"
     arm("train.step:5=term")
@@ -100,7 +100,7 @@ def test_what_was_learned_goes_into_the_original_weights(stored: Path, tmp_path:
 
 def test_dora_on_four_bits_learns_and_merges(stored: Path, tmp_path: Path) -> None:
     tuned = tune(stored, tmp_path, tiny_recipe(quantization="nf4", use_dora=True))
-    assert losses(tuned)[-1] < losses(tuned)[0] - 0.1
+    assert losses(tuned)[-1] < losses(tuned)[0] - 0.05
     assert quantized.kind_of(tuned.model) == "none"
 
 

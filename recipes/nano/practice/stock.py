@@ -19,6 +19,7 @@ from . import (
     records,
     rewriting,
     schemas,
+    spoken,
     tools,
     turns,
 )
@@ -32,8 +33,8 @@ SKILLS: dict[str, Skill] = {
         ("extract", 14, extracting.make),
         ("tools", 16, tools.make),
         ("schema", 10, schemas.make),
-        ("dates", 5, dating.make),
-        ("numbers", 5, numbering.make),
+        ("dates", 6, dating.make),
+        ("numbers", 6, numbering.make),
         ("lists", 4, listing.make),
         ("grammar", 4, grammar.make),
         ("classify", 5, classifying.make),
@@ -42,6 +43,7 @@ SKILLS: dict[str, Skill] = {
         ("turns", 3, turns.make),
         ("by_example", 8, by_example.make),
         ("passage", 8, passages.make),
+        ("spoken", 24, spoken.make),
     ]
 }
 SENTENCES = (
