@@ -171,7 +171,8 @@ def record(required: str, **properties: Any) -> dict[str, Any]:
 
 def schema() -> dict[str, Any]:
     """JSON Schema of every right answer; the order of the properties is the order of the keys."""
-    rooms, text = {"enum": list(ROOMS)}, {"type": "string", "minLength": 1}
+    rooms, words = {"enum": list(ROOMS)}, {"type": "string", "minLength": 1}
+    text = {**words, "x-copied": True}
     percent = {"type": "integer", "minimum": 0, "maximum": 100}
     change = {"type": "integer", "minimum": -100, "maximum": 100}
     amount = {"anyOf": [record("percent", percent=percent), record("change", change=change)]}
@@ -195,7 +196,7 @@ def schema() -> dict[str, Any]:
         "set_alarm": record("time", time=time, days=day_list, label=text),
         "add_reminder": record("text", text=text, when=when),
         "shopping_list": record("action items", action={"enum": ["add", "remove"]},
-                                items={"type": "array", "items": text, "minItems": 1}),
+                                items={"type": "array", "items": words, "minItems": 1, "x-copied": True}),
         "set_cover": record("device position", device={"enum": list(COVERS)}, room=rooms, position=percent),
         "lock_door": record("door state", door={"enum": list(DOORS)}, state={"enum": ["locked", "unlocked"]}),
         "vacuum": record("action", action={"enum": ["start", "stop", "pause", "resume", "dock"]}, rooms=room_list),

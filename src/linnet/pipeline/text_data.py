@@ -18,6 +18,7 @@ from linnet.core.store import Step, Store
 from linnet.core.task import DataPart, Task
 from linnet.engines.requests.asking import enforceable
 from linnet.metrics.extraction import read_answer, schema_checker
+from linnet.pipeline.copied_fields import check_copied
 from linnet.pipeline.evaluate import read_schema
 from linnet.pipeline.tag_data import check_labels, label_counts, label_notes, labels_of, read_tag_questions
 from linnet.text.conversations import named
@@ -61,8 +62,8 @@ def prepare_texts(store: Store, task: Task, on_event: OnEvent = silent) -> Step:
         rows = {}
         for role, path in paths.items():
             rows[role], mended = _read(path, part.kind, asking)
-            notes += mended
-            _check(rows[role], schema, path.name)
+            tips = _check(rows[role], schema, path.name)
+            notes += mended + (tips if role == "train" else [])
             if step := answer_shift([one.asked for one in rows[role]], [one.references[0] for one in rows[role]]):
                 doubt = shift_text(path.name, step, "answer")
                 if data.doubtful == "refuse":
@@ -116,12 +117,12 @@ def _chat(question: Question) -> dict[str, Any]:
     return {"messages": [*turns, {"role": "assistant", "content": question.references[0]}]}
 
 
-def _check(rows: Sequence[Question], schema: Any, name: str) -> None:
-    """Raise DataError for rows without an answer, or with one that the schema does not allow."""
+def _check(rows: Sequence[Question], schema: Any, name: str) -> list[str]:
+    """Notes on the schema. Raises DataError for rows without an answer, or with one that the schema does not allow."""
     if empty := [one.row for one in rows if not one.references or not one.references[0].strip()]:
         raise DataError(f"{name}: {named(empty)} no answer.", "Remove them, or fill them.")
     if schema is None:
-        return
+        return []
     problems = schema_checker(schema)
     for one in rows:
         for reference in one.references:
@@ -132,6 +133,7 @@ def _check(rows: Sequence[Question], schema: Any, name: str) -> None:
             if wrong:
                 raise DataError(f"{name}, row {one.row}: its answer breaks the schema: {wrong[0][:200]}",
                                 "Correct the row, or the schema.")  # fmt: skip
+    return check_copied(schema, rows, name)
 
 
 def _unit(question: Question) -> str:

@@ -7,8 +7,12 @@ a vocabulary of byte tokens), while a GBNF grammar held. Takes schemas that sche
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
+from linnet.core.errors import InputError
+from linnet.engines.grammar.copied import KEYWORD as COPIED
+from linnet.engines.grammar.copied import copied_rules, listed_rules
 from linnet.engines.grammar.grammar_text import integer_range, literal, pattern_rule
 
 # Fixed rules, added when they are used. White space has an end, or a model could write it for ever.
@@ -42,19 +46,23 @@ _FORMATS = {
 }
 _OF_OBJECT = {"properties", "required", "additionalProperties"}
 _OF_ARRAY = {"items", "prefixItems", "minItems", "maxItems"}
-_OF_STRING = {"pattern", "format", "minLength", "maxLength"}
+_OF_STRING = {"pattern", "format", "minLength", "maxLength", COPIED}
 
 
-def schema_grammar(schema: Any) -> str:
-    """The grammar of a schema that passed `schema_limits.check_schema`; its root is the value with no space around."""
-    builder = _Builder(schema)
+def schema_grammar(schema: Any, source: str | None = None) -> str:
+    """The grammar of a schema that passed `schema_limits.check_schema`; its root is the value with no space around.
+
+    `source` is the text of which `x-copied` strings are runs. Raises InputError where there are such strings, and the
+    text is not known or too long.
+    """
+    builder = _Builder(schema, source)
     builder.rules["root"] = builder.visit(schema)
     return "".join(f"{name} ::= {text}\n" for name, text in builder.rules.items())
 
 
 class _Builder:
-    def __init__(self, root: Any) -> None:
-        self.root = root
+    def __init__(self, root: Any, source: str | None) -> None:
+        self.root, self.source = root, source
         self.rules: dict[str, str] = {"root": ""}
         self._references: dict[str, str] = {}
 
@@ -131,6 +139,8 @@ class _Builder:
         return self.fixed(kind)
 
     def string(self, schema: dict[str, Any]) -> str:
+        if schema.get(COPIED):
+            return self.copied("copied", copied_rules)
         if "pattern" in schema:
             return self.rule(f'"\\"" {pattern_rule(schema["pattern"])} "\\""')
         if "format" in schema:
@@ -143,8 +153,16 @@ class _Builder:
             return self.rule(f'"\\"" char{_times(schema.get("minLength", 0), schema.get("maxLength"))} "\\""')
         return self.fixed("string")
 
+    def copied(self, name: str, rules_of: Callable[[str], dict[str, str]]) -> str:
+        """The rule of that name, made from the source at its first use."""
+        if self.source is None:
+            raise InputError(f"{COPIED} needs messages or a prompt: of token ids no text is known.")
+        if name not in self.rules:
+            self.rules |= rules_of(self.source)
+        return name
+
     def object(self, schema: dict[str, Any]) -> str:
-        """Required properties first, then the others, each in the schema's order and none beyond those named."""
+        """Properties in the schema's order, as examples usually have them, and none beyond those named."""
         properties, more = schema.get("properties", {}), schema.get("additionalProperties", True)
         self.fixed("ws")
         if not properties:
@@ -153,27 +171,27 @@ class _Builder:
             pair = self.rule(f'{self.fixed("string")} ws ":" ws {self.visit(more)}')
             return self.rule(f'"{{" ws ({pair} (ws "," ws {pair})*)? ws "}}"')
         required = set(schema.get("required", []))
-        pairs = {
-            name: self.rule(f'{literal(_dumps(name))} ws ":" ws {self.visit(child)}')
+        pairs = [
+            (self.rule(f'{literal(_dumps(name))} ws ":" ws {self.visit(child)}'), name in required)
             for name, child in properties.items()
-        }
-        first = ' ws "," ws '.join(pair for name, pair in pairs.items() if name in required)
-        rest = [pair for name, pair in pairs.items() if name not in required]
-        others = "".join(f' (ws "," ws {pair})?' for pair in rest)
-        inside = first + others if first else f"({self.some_of(rest)})?"
-        return self.rule(f'"{{" ws {inside} ws "}}"')
+        ]
+        return self.rule(f'"{{" ws {self.in_order(pairs)} ws "}}"')
 
-    def some_of(self, pairs: list[str]) -> str:
-        """At least one of the pairs, in order, with commas between."""
-        tail, starts = "", []
-        for pair in reversed(pairs):
-            starts.append(f"{pair} {tail}".strip())
-            tail = self.rule(f'(ws "," ws {pair})? {tail}'.strip())
-        return " | ".join(reversed(starts))
+    def in_order(self, pairs: list[tuple[str, bool]]) -> str:
+        """The pairs in their order, with commas between; each with whether it must be there."""
+        tail, starts = "", list[str]()
+        for pair, is_required in reversed(pairs):
+            starts = [f"{pair} {tail}".strip()] + ([] if is_required else starts)
+            more = f'ws "," ws {pair}'
+            tail = self.rule(f"{more if is_required else f'({more})?'} {tail}".strip())
+        ways = f"({' | '.join(starts)})"
+        return ways if any(is_required for _, is_required in pairs) else f"{ways}?"
 
     def array(self, schema: dict[str, Any]) -> str:
         low, high = schema.get("minItems", 0), schema.get("maxItems")
         self.fixed("ws")
+        if schema.get(COPIED):
+            return self.rule(f'"[" ws {self.copied("listed", listed_rules)}{"" if low else "?"} ws "]"')
         fixed = [self.visit(child) for child in schema.get("prefixItems", [])]
         fixed = fixed if high is None else fixed[:high]
         item = self.visit(schema.get("items", True))

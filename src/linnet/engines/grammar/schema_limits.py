@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from linnet.core.errors import InputError
+from linnet.engines.grammar.copied import KEYWORD as COPIED
 
 MAX_BYTES = 64 << 10
 MAX_DEPTH = 32
@@ -27,7 +28,7 @@ _COUNTS = {"minLength", "maxLength", "minItems", "maxItems"}
 _BOUNDS = {"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"}
 _SHAPES = {"type", "properties", "required", "additionalProperties", "items", "prefixItems", "enum", "const"}
 _JOINS = {"anyOf", "oneOf", "allOf", "$ref", "$defs", "definitions", "pattern", "format"}
-KEYWORDS = _NOTES | _COUNTS | _BOUNDS | _SHAPES | _JOINS
+KEYWORDS = _NOTES | _COUNTS | _BOUNDS | _SHAPES | _JOINS | {COPIED}
 FORMATS = {"date", "time", "date-time", "uuid"}
 TYPES = {"object", "array", "string", "number", "integer", "boolean", "null"}
 
@@ -140,6 +141,7 @@ class _Schema:
             self.refuse(where, f"the format {str(schema['format'])[:40]!r} cannot be enforced")
         if "pattern" in schema:
             self._pattern(schema["pattern"], where)
+        self._copied(schema, where)
         required = schema.get("required", [])
         if not isinstance(required, list) or not all(isinstance(name, str) for name in required):
             self.refuse(where, "required must be a list of names")
@@ -147,6 +149,33 @@ class _Schema:
         if isinstance(properties, dict) and (missing := set(required) - set(properties)):
             self.refuse(where, f"required names {min(missing)[:40]!r}, which is not among the properties")
         self._joins(schema, where)
+
+    def _copied(self, schema: dict[str, Any], where: str) -> None:
+        if COPIED not in schema:
+            return
+        if type(schema[COPIED]) is not bool:
+            self.refuse(where, f"{COPIED} is true or false")
+        if not schema[COPIED]:
+            return
+        kind = schema.get("type", "array" if "items" in schema else "string")
+        others = {"enum", "const"} & set(schema)
+        if kind == "array":
+            others |= {"maxItems", "prefixItems"} & set(schema)
+            others |= {"minItems"} if schema.get("minItems", 0) > 1 else set()
+            items = schema["items"] if isinstance(schema.get("items"), dict) else {}
+            if (
+                items.get("type") != "string"
+                or set(items) - _NOTES - {"type", "minLength"}
+                or items.get("minLength", 0) > 1
+            ):
+                self.refuse(where, f"{COPIED} can be enforced for lists of plain strings only")
+        elif kind == "string":
+            others |= {"pattern", "format", "maxLength"} & set(schema)
+            others |= {"minLength"} if schema.get("minLength", 0) > 1 else set()
+        else:
+            self.refuse(where, f"{COPIED} can be enforced for type string and array only")
+        if others:
+            self.refuse(where, f"{COPIED} cannot be enforced together with {min(others)}")
 
     def _enums(self, schema: dict[str, Any], where: str) -> None:
         if "enum" not in schema:
