@@ -83,7 +83,7 @@ def one(folder: Path, shape: str, kind: str, checkpointing: bool) -> dict[str, A
     from linnet.core.settings import threads
     from linnet.engines.pytorch.torch_load import load_causal
     from linnet.training import lora, quantized
-    from linnet.training.allocator import large_blocks
+    from linnet.training.allocator import SETTINGS, large_blocks
     from linnet.training.answers import Decoder, Rows
     from linnet.training.decoder import make_job, ready
     from linnet.training.loop import Trainer
@@ -91,7 +91,8 @@ def one(folder: Path, shape: str, kind: str, checkpointing: bool) -> dict[str, A
     from linnet.training.targets import Piece, TargetExample
 
     if kind == "bf16":
-        os.environ.pop("THP_MEM_ALLOC_ENABLE", None)  # ours asks for large pages, others do not
+        for name in SETTINGS:
+            os.environ.pop(name, None)  # ours asks for large pages and few kernels, others do not
     torch.set_num_threads(threads())
     before, watch = status("RssAnon"), Watch()
     watch.start()

@@ -3,6 +3,7 @@
     python -m benchmarks.tune                 both shapes, both data sets, then builtin:nano for quality
     python -m benchmarks.tune --quick         shape a, 19 rows of each data set, one round
     python -m benchmarks.tune --only b-gsm8k  one part: a-scitldr, a-gsm8k, b-scitldr, b-gsm8k, nano
+    python -m benchmarks.tune --products float32   ours without rounding, where the processor multiplies bfloat16
     python -m benchmarks.tune --settings      every setting of TRL, once, on a few rows: which one is its best here
 
 (a) is a Llama of 0.1 billion random weights with a vocabulary of 49,152, (b) a Qwen2 of half a billion with 151,936;
@@ -20,6 +21,7 @@ other, or attention would cost the square of the batch. Ours holds out two rows 
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import os
 import statistics
@@ -41,15 +43,21 @@ SMART_HOME = Path(__file__).parents[1] / "examples" / "smart-home" / "train.json
 BATCH, RATE, MAX_TOKENS = 16, 2e-4, 1024
 # Name of a setting: what SFTConfig gets. `parts` is rows at once; the rest of a step's rows are accumulated. All 16 at
 # once take more than 20 GB with (a) on gsm8k.
+GPU = "gpu"
 GROUPED = {"train_sampling_strategy": "group_by_length"}
 TRL: dict[str, dict[str, Any]] = {
     "1x16": {"parts": 1},
     "2x8-grouped": {"parts": 2, **GROUPED},
     "4x4-grouped": {"parts": 4, **GROUPED},
     "4x4-random": {"parts": 4},
-    "2x8-grouped-bf16": {"parts": 2, "bf16": True, **GROUPED},  # slow on a processor without bf16
+    # On a GPU: with Liger, and without padding where flash-attn is installed too.
+    GPU: {"parts": BATCH, "bf16": True, "use_liger_kernel": True},
+    # Slow on a processor without bf16:
+    "1x16-bf16": {"parts": 1, "bf16": True},
+    "2x8-grouped-bf16": {"parts": 2, "bf16": True, **GROUPED},
 }
-BEST = "1x16"  # and the one of least memory
+BEST = "1x16"  # on a processor, and the one of least memory there
+BEST_BF16 = "1x16-bf16"  # on one that multiplies bfloat16
 SHAPES = {
     "a": {"kind": "Llama", "hidden_size": 576, "intermediate_size": 1536, "num_hidden_layers": 30,
           "num_attention_heads": 9, "num_key_value_heads": 3, "vocab_size": 49152},
@@ -117,35 +125,41 @@ def recipe_of(job: dict[str, Any]) -> Any:
     from linnet.training.recipe import decoder_recipe
 
     chosen = {"epochs": job["epochs"], "batch_size": BATCH, "learning_rate": job["rate"], "lora_rank": 16,
-              "lora_alpha": 16, "patience": 99, "part_tokens": job.get("part_tokens", 0)}  # fmt: skip
+              "lora_alpha": 16, "patience": 99, "part_tokens": job.get("part_tokens", 0),
+              "products": job.get("products", "float32")}  # fmt: skip
     return decoder_recipe("lora", 1000, 10**8, max_tokens=MAX_TOKENS).model_copy(update=chosen)
 
 
 def ours(job: dict[str, Any]) -> dict[str, float]:
     from linnet.engines.measure import peak_memory_bytes
-    from linnet.training import quantized
+    from linnet.training import devices, quantized
     from linnet.training.decoder import train_decoder
 
     train, held = encoded(job)
     recipe = recipe_of(job)
-    model = quantized.load(Path(job["model"]), recipe)
+    device = devices.chosen()
+    model = quantized.load(Path(job["model"]), recipe, device)
     few = type(held)(held.examples[:2]) if job["epochs"] == 1 else held  # what is held out is not what is timed
     began = time.process_time()
     with tempfile.TemporaryDirectory() as folder:
-        tuned = train_decoder(model, train, few, recipe, folder=Path(folder), base_name="b", base_digest="b")
+        tuned = train_decoder(
+            model, train, few, recipe, folder=Path(folder), base_name="b", base_digest="b", device=device
+        )
     spent = time.process_time() - began
-    peak = peak_memory_bytes()
+    peak = devices.peak_bytes(device) or peak_memory_bytes()
     return {
         "tokens_per_second": tuned.facts["target_tokens_per_second"],
         "tokens_per_processor_second": tuned.facts["target_tokens_per_second"] * tuned.facts["seconds"] / spent,
         "peak_mib": peak / 2**20,
-        "loss": loss_of(model, held),
+        "loss": loss_of(model.to(device), held),
     }
 
 
 def theirs(job: dict[str, Any]) -> dict[str, float]:
     from linnet.engines.measure import peak_memory_bytes
+    from linnet.training import devices
     from linnet.training.align import offline
+    from linnet.training.allocator import SETTINGS
     from linnet.training.answers import Rows
 
     with offline():
@@ -168,7 +182,8 @@ def theirs(job: dict[str, Any]) -> dict[str, float]:
         def _send_telemetry(self) -> None:
             pass
 
-    os.environ.pop("THP_MEM_ALLOC_ENABLE", None)  # ours asks for large pages, who uses TRL does not
+    for name in SETTINGS:
+        os.environ.pop(name, None)  # ours asks for large pages and few kernels, others do not
     torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
     train, held = encoded(job)
     rows = Rows(train.examples)
@@ -179,15 +194,21 @@ def theirs(job: dict[str, Any]) -> dict[str, float]:
     })  # fmt: skip
     chosen = dict(TRL[job["setting"]])
     at_once = chosen.pop("parts")
-    recipe, clock = recipe_of(job), Clock()
-    model = AutoModelForCausalLM.from_pretrained(job["model"], dtype=torch.float32, local_files_only=True)
+    recipe, clock, device = recipe_of(job), Clock(), devices.chosen()
+    on_gpu, has_flash = devices.on_gpu(), importlib.util.find_spec("flash_attn") is not None
+    if on_gpu and has_flash:
+        chosen["padding_free"] = True
+    model = AutoModelForCausalLM.from_pretrained(
+        job["model"], dtype=torch.bfloat16 if on_gpu else torch.float32, local_files_only=True,
+        attn_implementation="flash_attention_2" if on_gpu and has_flash else "sdpa",
+    )  # fmt: skip
     with tempfile.TemporaryDirectory() as folder:
         settings = SFTConfig(
             output_dir=folder, num_train_epochs=job["epochs"], learning_rate=job["rate"], max_length=None,
             per_device_train_batch_size=at_once, gradient_accumulation_steps=BATCH // at_once, max_grad_norm=1.0,
             lr_scheduler_type="linear", warmup_steps=recipe.warmup_share, weight_decay=recipe.weight_decay,
             optim="adamw_torch_fused", gradient_checkpointing=False, report_to="none", save_strategy="no",
-            use_cpu=True, disable_tqdm=True, logging_steps=10**6, seed=0, **{"bf16": False, **chosen},
+            use_cpu=not on_gpu, disable_tqdm=True, logging_steps=10**6, seed=0, **{"bf16": False, **chosen},
         )  # fmt: skip
         lora = LoraConfig(r=16, lora_alpha=16, lora_dropout=0.0, use_rslora=True, target_modules="all-linear")
         tokenizer = AutoTokenizer.from_pretrained(job["model"], local_files_only=True)
@@ -196,7 +217,7 @@ def theirs(job: dict[str, Any]) -> dict[str, float]:
             processing_class=tokenizer,
         )  # fmt: skip
         trainer.train()
-    peak = peak_memory_bytes()
+    peak = devices.peak_bytes(device) or peak_memory_bytes()
     count = rows.count(range(len(rows))) * job["epochs"]
     return {
         "tokens_per_second": count / clock.seconds,
@@ -236,10 +257,11 @@ def interval(values: list[float]) -> tuple[float, float, float]:
     return statistics.median(values), float(low), float(high)
 
 
-def part(name: str, rows: int, rounds: int, setting: str, parts: int) -> dict[str, Any]:
+def part(name: str, rows: int, rounds: int, setting: str, parts: int, products: str) -> dict[str, Any]:
     shape, _, data = name.partition("-")
     is_quality = shape == "nano"
     job = {"model": str(make_model(shape)), "data": data or "smart-home", "rows": rows, "part_tokens": parts,
+           "products": products,
            "epochs": 3 if is_quality else 1, "rate": 1e-3 if is_quality else RATE}  # fmt: skip
     print(f"{name}: {rows} rows, {rounds} rounds", file=sys.stderr, flush=True)
     mine, other = [], []
@@ -247,7 +269,7 @@ def part(name: str, rows: int, rounds: int, setting: str, parts: int) -> dict[st
         sides = [(mine, {"side": "ours"}), (other, {"side": "trl", "setting": setting})]
         for found, extra in sides if number % 2 == 0 else reversed(sides):
             found.append(measured(job | extra))
-    row: dict[str, Any] = {"part": name, "setting": setting, "rows": rows, "rounds": rounds}
+    row: dict[str, Any] = {"part": name, "setting": setting, "products": products, "rows": rows, "rounds": rounds}
     for key in mine[0]:
         row[key] = [round(statistics.median(r[key] for r in side), 4) for side in (mine, other)]
         ratios = [m[key] / o[key] for m, o in zip(mine, other, strict=True)]
@@ -279,10 +301,11 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--settings", action="store_true")
     parser.add_argument("--only", choices=PARTS)
-    parser.add_argument("--setting", choices=list(TRL), default=BEST)
+    parser.add_argument("--setting", choices=list(TRL), default="", help="Of TRL; by default the best here.")
     parser.add_argument("--rows", type=int, default=0)
     parser.add_argument("--rounds", type=int, default=0)
     parser.add_argument("--part-tokens", type=int, default=0, help="Ours: tokens computed at once.")
+    parser.add_argument("--products", choices=("float32", "bfloat16"), help="Ours; by default as linnet tune here.")
     parser.add_argument("--one")
     given = parser.parse_args()
     if given.one:
@@ -295,15 +318,21 @@ def main() -> None:
     if given.settings:
         name = given.only or "a-gsm8k"
         job = {"model": str(make_model(name[0])), "data": name[2:], "rows": given.rows or 19, "epochs": 1, "rate": RATE}
-        measured(job | {"side": "ours"})
+        for kind in ("float32", "bfloat16"):
+            measured(job | {"side": "ours", "products": kind})
         for setting in TRL:
             measured(job | {"side": "trl", "setting": setting})
         return
+    from linnet.training import devices
+    from linnet.training.tune_plan import rounded_products
+
+    products = given.products or ("bfloat16" if rounded_products() else "float32")
+    setting = given.setting or (GPU if devices.on_gpu() else BEST_BF16 if rounded_products() else BEST)
     names = [given.only] if given.only else ["a-scitldr", "a-gsm8k"] if given.quick else list(PARTS)
     full = {"a": 256, "b": 96, "nano": 800}
     rows = [
         part(name, given.rows or (19 if given.quick else full[name.partition("-")[0]]),
-             given.rounds or (1 if given.quick else 3 if name == "nano" else 5), given.setting, given.part_tokens)
+             given.rounds or (1 if given.quick else 3 if name == "nano" else 5), setting, given.part_tokens, products)
         for name in names
     ]  # fmt: skip
     table(rows)

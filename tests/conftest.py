@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import os
 import signal
 import socket
 from collections.abc import Callable, Iterator
@@ -15,6 +16,8 @@ from linnet.core import failpoints
 # Started in the background by a shell, this process ignores Ctrl-C, and so would every program that a test starts.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+# Numbers of a test are compared with those of other code: no rounding that only some processors would do.
+os.environ.setdefault("LINNET_PRODUCTS", "float32")
 
 
 def is_here(host: str) -> bool:

@@ -31,7 +31,7 @@ class Family:
     model: str
     config: str
     architecture: gguf.MODEL_ARCH
-    convert: Callable[[str, Floats], Floats] = lambda name, value: value
+    convert: Callable[[str, Floats, Any], Floats] = lambda name, value, config: value
     extra: dict[str, Any] = field(default_factory=dict)
 
 
@@ -41,13 +41,13 @@ def _paired(value: Floats, heads: int) -> Floats:
     return np.ascontiguousarray(rows.swapaxes(1, 2).reshape(value.shape))
 
 
-def _llama(name: str, value: Floats) -> Floats:
+def _llama(name: str, value: Floats, config: Any) -> Floats:
     if "q_proj" in name:
-        return _paired(value, HEADS)
-    return _paired(value, KV_HEADS) if "k_proj" in name else value
+        return _paired(value, config.num_attention_heads)
+    return _paired(value, config.num_key_value_heads) if "k_proj" in name else value
 
 
-def _gemma(name: str, value: Floats) -> Floats:
+def _gemma(name: str, value: Floats, config: Any) -> Floats:
     return value + 1 if "norm" in name else value
 
 
@@ -128,7 +128,7 @@ def tensors(model: Any, family: str) -> Tensors:
             continue
         found = names.get_name(name, try_suffixes=(".weight", ".bias"))
         assert found is not None, name
-        yield found, kind.convert(name, np.ascontiguousarray(value.numpy().astype(np.float32)))
+        yield found, kind.convert(name, np.ascontiguousarray(value.numpy().astype(np.float32)), model.config)
 
 
 def _describe(writer: gguf.GGUFWriter, config: Any) -> None:

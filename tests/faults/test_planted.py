@@ -35,6 +35,7 @@ from linnet.core.records import Decision
 from linnet.core.runs import find_run
 from linnet.core.store import Step, Store, scan_files
 from linnet.core.task import Task, parse_task, read_task
+from linnet.engines.base import GGUF
 from linnet.formats.builtin import FOLDER
 from linnet.formats.gguf_write import text, uint32
 from linnet.formats.resolve import resolve_model
@@ -44,7 +45,7 @@ from linnet.pipeline.text_data import prepare_texts
 from linnet.pipeline.tune import TuneOptions, tune
 from linnet.stages.convert import Options, convert
 from linnet.stages.evaluate import Entrant, evaluate, evaluations
-from linnet.stages.merge import GGUF, merge
+from linnet.stages.merge import merge
 from linnet.stages.prepare import prepare
 from linnet.stages.serve import Specialists
 from linnet.training import decoder_folder, merging

@@ -71,7 +71,10 @@ def test_report_has_every_candidate_and_gate(built) -> None:
     assert {g["passed"] for g in report["gates"]} <= {True, False}
     assert any("adapter = merged" in g["name"] for g in report["gates"])
     assert "<html" in (result.folder / "report.html").read_text()
-    assert (result.folder / "MODEL_CARD.md").read_text().startswith("# topics:1")
+    card = (result.folder / "MODEL_CARD.md").read_text()
+    assert "# topics:1\n" in card
+    assert 'pipeline_tag: "text-classification"' in card
+    assert all(f"`{label}`" in card for label in result.specialist.decision.labels)
     assert str(Path.home()) not in (result.folder / "report.html").read_text()
 
 

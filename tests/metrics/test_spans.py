@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from linnet.core.errors import DataError
+from linnet.core.spans import Span, bio_spans
 from linnet.metrics.bootstrap import bootstrap, of_sums
-from linnet.metrics.spans import Span, bio_spans, f_beta, span_counts, span_report
+from linnet.metrics.spans import f_beta, span_counts, span_report
 
 TAGS = st.sampled_from(["O", "B-a", "I-a", "B-b", "I-b", "B-c"])
 ROWS = st.lists(st.lists(st.tuples(TAGS, TAGS), min_size=1, max_size=12), min_size=1, max_size=6)

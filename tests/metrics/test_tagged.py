@@ -7,8 +7,8 @@ import json
 import pytest
 
 from linnet.core.errors import DataError
+from linnet.core.spans import Span
 from linnet.metrics.judging import interval, judge
-from linnet.metrics.spans import Span
 from linnet.metrics.tagged import read_spans, write_spans
 
 TEXT = "Ann met Bob Lee in Oslo."

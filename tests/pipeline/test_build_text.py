@@ -92,7 +92,9 @@ def test_a_build_stopped_and_gone_on_with(base: Path, tmp_path: Path) -> None:
     assert "<script" not in page
     assert "lamp:1" in page
     card = (result.folder / "MODEL_CARD.md").read_text()
-    assert 'model-index: [{"name": "lamp:1"' in card
+    assert '- name: "lamp:1"' in card
+    assert "# lamp:1\n" in card
+    assert "held to a schema" in card
     again = build(made, store)
     assert again.reused
     assert again.specialist.full_name == "lamp:1"
@@ -146,6 +148,40 @@ def test_an_answer_that_breaks_the_schema_is_named(tmp_path: Path, answer: str, 
     write(tmp_path / "train.jsonl", [*rows(tmp_path), {"said": "x", "call": answer, "who": "w"}])
     with pytest.raises(DataError, match=words):
         prepare_texts(Store(tmp_path / "store"), task(tmp_path))
+
+
+def test_copied_fields_are_proposed_and_checked(tmp_path: Path) -> None:
+    """What is always copied is told; what is said to be copied and is not ends the build with its row."""
+    things = ["red lamp", "oil", "fan", "old clock"]
+    content = [
+        {"said": f"Number {n}: fetch the {things[n % 4]} and {n} nails", "who": f"w{n % 4}",
+         "call": json.dumps({"thing": things[n % 4], "more": [f"{n} nails"], "place": "here"})}
+        for n in range(24)
+    ]  # fmt: skip
+    texts: dict[str, Any] = {"type": "array", "items": {"type": "string"}}
+    schema: dict[str, Any] = {"properties": {"thing": {"type": "string"}, "more": texts, "place": {"type": "string"}}}
+    write(tmp_path / "train.jsonl", content)
+    (tmp_path / "s.json").write_text(json.dumps(schema))
+    told = prepare_texts(Store(tmp_path / "store"), task(tmp_path)).result["warnings"]
+    assert [text for text in told if "always copied" in text] == [
+        "train.jsonl: always copied from the input: more (24), thing (24)."
+        ' "x-copied": true in the schema holds answers to that.'
+    ]
+    texts["items"]["x-copied"] = schema["properties"]["thing"]["x-copied"] = True
+    (tmp_path / "s.json").write_text(json.dumps(schema))
+    told = prepare_texts(Store(tmp_path / "store"), task(tmp_path)).result["warnings"]
+    assert not [text for text in told if "copied" in text]
+    for more, words in (
+        (["7 nail"], "more: '7 nail' is no run"),
+        (["7 nails", "fetch"], "more: '7 nails', 'fetch' are no runs"),
+    ):
+        if len(more) > 1:
+            schema["properties"]["more"] = {"type": "array", "items": {"type": "string"}, "x-copied": True}
+        (tmp_path / "s.json").write_text(json.dumps(schema))
+        content[7]["call"] = json.dumps({"more": more})
+        write(tmp_path / "train.jsonl", content)
+        with pytest.raises(DataError, match=f"row 8: {words}"):
+            prepare_texts(Store(tmp_path / "store"), task(tmp_path))
 
 
 @pytest.mark.parametrize(

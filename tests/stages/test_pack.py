@@ -12,7 +12,7 @@ from linnet.core.events import Event
 from linnet.core.records import Decision, Footprint, Specialist
 from linnet.core.store import Store, verify_files
 from linnet.engines.onnx_runtime.onnx import OnnxClassifier
-from linnet.stages.pack import model_card, pack
+from linnet.stages.pack import pack
 from tests.tiny import tiny_engine
 
 LABELS = ["billing", "shipping"]
@@ -128,14 +128,3 @@ def test_what_an_interrupted_packing_left_gets_into_no_bundle(store: Store, engi
     assert "stray.txt" not in specialist.files
     assert not (folder / "stray.txt").exists()
     assert not left.exists()
-
-
-def test_the_card_says_how_good_it_is_and_what_of() -> None:
-    facts = {"test_examples": 60, "max_tokens": 62, "base": "builtin:minilm", "train_examples": 150, "dataset": "abc"}
-    card = model_card(DRAFT, "mail:1", facts).decode()
-    assert card.startswith("# mail:1\n")
-    for said in (
-        "`billing`, `shipping`", "0.9000", "0.8500 to 0.9500", "tfidf_logistic: 0.8000", "2.5 MB", "62 tokens",
-        "builtin:minilm, licence Apache-2.0", "150, dataset abc", "out-of-scope label none",
-    ):  # fmt: skip
-        assert said in card

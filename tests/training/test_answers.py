@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import random
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ from torch import Tensor
 from linnet.core.errors import EngineError
 from linnet.training import answers, decoder_folder
 from linnet.training.answers import Decoder, Rows, leave_gradients, mean_loss, parts
+from linnet.training.recipe import PART_COST
 from linnet.training.targets import TargetEncoder, TargetExample
 from tests.tiny_decoder import chats
 
@@ -127,6 +130,24 @@ def test_parts_hold_rows_of_like_length_within_a_budget() -> None:
     made = parts(lengths, [0, 1, 2, 3, 4, 5], 100)
     assert made == [[5], [1, 4], [2, 3, 0]]
     assert parts(lengths, [3, 0], 1) == [[3], [0]]
+
+
+def test_of_all_cuts_the_one_with_least_to_compute_is_taken() -> None:
+    source = random.Random(0)
+    for _ in range(30):
+        lengths = [source.randint(1, 120) for _ in range(8)]
+        order = sorted(range(8), key=lambda i: -lengths[i])
+        costs = []
+        for cuts in itertools.product([False, True], repeat=7):
+            edges = [0, *(at for at, cut in enumerate(cuts, 1) if cut), 8]
+            made = [order[a:b] for a, b in itertools.pairwise(edges)]
+            if all(len(part) == 1 or lengths[part[0]] * len(part) <= 256 for part in made):
+                costs.append(cost(lengths, made))
+        assert cost(lengths, parts(lengths, range(8), 256)) == min(costs)
+
+
+def cost(lengths: list[int], made: list[list[int]]) -> int:
+    return sum(max(lengths[i] for i in part) * len(part) + PART_COST for part in made)
 
 
 def test_a_model_whose_logits_are_not_its_heads_is_refused(base: Path) -> None:

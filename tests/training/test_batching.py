@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from linnet.training.batching import epoch_batches, padding_share
+from linnet.training.batching import RANDOM, epoch_batches, padding_share
 
 
 @given(st.lists(st.integers(1, 200), max_size=300), st.integers(1, 40), st.integers(0, 2**31 - 1), st.integers(0, 20))
@@ -42,6 +42,13 @@ def test_padding_is_small_and_batches_do_not_come_by_length() -> None:
     assert padding_share(lengths, plain) > 0.4
     longest = [max(lengths[i] for i in batch) for batch in batches]
     assert longest != sorted(longest)
+
+
+def test_decoders_learn_from_rows_of_all_lengths_together() -> None:
+    lengths = np.arange(1, 321).tolist()
+    by_length, at_random = (epoch_batches(lengths, 16, 0, 0, pool) for pool in (50, RANDOM))
+    assert max(max(batch) - min(batch) for batch in by_length) == 15
+    assert min(max(batch) - min(batch) for batch in at_random) > 100
 
 
 def test_padding_share_by_hand() -> None:

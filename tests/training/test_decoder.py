@@ -116,7 +116,7 @@ def test_layers_computed_twice_learn_the_same(base: Path, tmp_path: Path, method
     cut = [
         len(module.parts(rows.lengths, batch, 64))
         for epoch in range(EPOCHS)
-        for batch in module.epoch_batches(rows.lengths, 8, spared.seed, epoch)
+        for batch in module.epoch_batches(rows.lengths, 8, spared.seed, epoch, module.RANDOM)
     ]
     assert len(calls) == 2 * sum(cut) + PROOFS
 

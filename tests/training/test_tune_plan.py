@@ -67,3 +67,28 @@ def test_four_bits_are_unpacked_to_what_the_processor_has(
     recipe, why = plan_recipe(Chosen(quantization=kind), 60, 500 * MILLION, 1024)
     assert recipe.compute_dtype == computed
     assert any(line.startswith(f"compute dtype {computed}") for line in why) == (kind == "nf4")
+
+
+@pytest.mark.parametrize(
+    ("flags", "wanted", "products"),
+    [
+        (["avx2", "amx_bf16"], "auto", "bfloat16"),
+        (["avx2", "avx512_bf16"], "auto", "float32"),
+        (["avx2", "amx_bf16"], "float32", "float32"),
+        (["avx2"], "bfloat16", "bfloat16"),
+    ],
+)
+def test_products_are_rounded_where_that_is_fast_and_the_plan_says_so(
+    monkeypatch: pytest.MonkeyPatch, flags: list[str], wanted: str, products: str
+) -> None:
+    monkeypatch.setattr("linnet.engines.planning.hardware.processor", lambda: ("a processor", flags))
+    monkeypatch.setenv("LINNET_PRODUCTS", wanted)
+    recipe, why = plan_recipe(Chosen(), 60, 5 * MILLION, 1024)
+    assert recipe.products == products
+    assert any(line.startswith("products bfloat16") for line in why) == (products == "bfloat16")
+
+
+def test_products_of_another_kind_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LINNET_PRODUCTS", "fp8")
+    with pytest.raises(InputError, match="Known: auto, float32, bfloat16"):
+        plan_recipe(Chosen(), 60, 5 * MILLION, 1024)

@@ -37,11 +37,17 @@ OWN = (
     ),
     Setting("LINNET_THREADS", "0", "Threads for training and inference. 0: every core.", is_number=True),
     Setting("LINNET_LOCK_WAIT_S", "3600", "Seconds to wait for another build of the same thing.", is_number=True),
-    Setting("LINNET_CHECKPOINT_S", "20", "Seconds between two training checkpoints.", is_number=True),
     Setting("LINNET_LOADED", "4", "Specialists that `linnet serve` keeps in memory.", is_number=True),
+    Setting("LINNET_FAILPOINTS", "", "Faults to inject, for tests only (see core/failpoints.py)."),
+)
+# How models are trained. The last three are set by torchrun.
+TRAIN = (
+    Setting("LINNET_CHECKPOINT_S", "20", "Seconds between two training checkpoints.", is_number=True),
+    Setting("LINNET_DEVICE", "auto", "Where decoders train: auto (a GPU where there is one), cpu, cuda, cuda:1 ..."),
+    Setting("LINNET_PRODUCTS", "auto", "Products of training on a processor: float32, bfloat16, auto (what is fast)."),
     Setting("WORLD_SIZE", "1", "Processes that train together; torchrun sets it, and RANK.", is_number=True),
     Setting("RANK", "0", "Which of them this one is; 0 writes.", is_number=True),
-    Setting("LINNET_FAILPOINTS", "", "Faults to inject, for tests only (see core/failpoints.py)."),
+    Setting("LOCAL_RANK", "0", "Which of those on this machine: the GPU that it takes.", is_number=True),
 )
 # What `linnet pull` reads. The last two are the hub's own names, honoured because people have them set.
 HUB = (
@@ -86,8 +92,16 @@ SERVE = (
     Setting("LINNET_TRACE_CONTENT", "", "Any text but 0: traces hold texts too, personal data masked."),
     Setting("LINNET_UPLOAD_GB", "100", "Largest blob that a client may send, in GB.", is_number=True),
 )
-GROUPS = {"own": OWN, "hub": HUB, "endpoint": ENDPOINT, "report": REPORT, "engine": ENGINE, "serve": SERVE}
-SETTINGS = (*OWN, *HUB, *ENDPOINT, *REPORT, *ENGINE, *SERVE)
+GROUPS = {
+    "own": OWN,
+    "train": TRAIN,
+    "hub": HUB,
+    "endpoint": ENDPOINT,
+    "report": REPORT,
+    "engine": ENGINE,
+    "serve": SERVE,
+}
+SETTINGS = (*OWN, *TRAIN, *HUB, *ENDPOINT, *REPORT, *ENGINE, *SERVE)
 _BY_NAME = {setting.name: setting for setting in SETTINGS}
 
 
@@ -166,6 +180,11 @@ def processes() -> int:
 def is_follower() -> bool:
     """Whether this is a process of torchrun that only computes."""
     return processes() > 1 and get_number("RANK") > 0
+
+
+def local_rank() -> int:
+    """Which of this machine's processes of torchrun this one is."""
+    return int(get_number("LOCAL_RANK"))
 
 
 def table() -> list[SettingValue]:

@@ -13,6 +13,7 @@ from linnet.core.records import Decision
 from linnet.engines.requests.generation import Cancel, GenerateRequest, Generation, Message, Piece
 
 Array = NDArray[np.float32]
+GGUF = "model.gguf"  # a decoder in the folder of a step, or of a bundle's engine
 
 
 class Classifier(Protocol):

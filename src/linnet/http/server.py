@@ -24,6 +24,7 @@ from linnet.http.errors import Problem
 from linnet.http.guard import Limits
 
 DRAIN_S = 30
+LINGER_S = 2.0  # how long a client that still sends may take to notice that it was answered
 _PROBLEMS = {
     400: "This is not a valid HTTP request.",
     431: f"The headers are larger than {Limits().header_bytes} bytes.",
@@ -89,6 +90,36 @@ def url(bound: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
+class _Lingering:
+    """A transport that closes its writing side first while the client still sends.
+
+    A socket closed with bytes unread resets the connection, and the client may lose the answer that is on its way.
+    """
+
+    def __init__(self, transport: asyncio.Transport, protocol: Protocol) -> None:
+        self._transport, self._protocol = transport, protocol
+        self._timer: asyncio.TimerHandle | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def is_closing(self) -> bool:
+        return self._timer is not None or self._transport.is_closing()
+
+    def close(self) -> None:
+        """A second call closes at once."""
+        if self.is_closing() or self._protocol.conn.their_state is not h11.SEND_BODY:
+            self._transport.close()
+            return
+        self._timer = self._protocol.loop.call_later(LINGER_S, self._transport.abort)
+        self._transport.write_eof()
+        self._transport.resume_reading()
+
+    def forget(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+
+
 class Protocol(H11Protocol):
     """uvicorn's HTTP/1.1, with our shape of error and limits on how long headers and a stalled reader may take."""
 
@@ -96,17 +127,22 @@ class Protocol(H11Protocol):
     write_seconds = 30.0
     _timer: asyncio.TimerHandle | None = None
     _stalled: asyncio.TimerHandle | None = None
+    _lingering: _Lingering
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
+        self._lingering = _Lingering(transport, self)
+        super().connection_made(self._lingering)  # type: ignore[arg-type]
         self._watch()
 
     def data_received(self, data: bytes) -> None:
+        if self._lingering.is_closing():  # it was answered: what it still sends is read and dropped
+            return
         super().data_received(data)
         self._watch()
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
+        self._lingering.forget()
         self._stop_watch()
         self._reads_again()
 

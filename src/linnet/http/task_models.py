@@ -9,8 +9,8 @@ from linnet.core.errors import LinnetError, NameInvalid
 from linnet.core.names import is_name
 from linnet.core.records import Model, Specialist
 from linnet.core.store import Store, verify_files
+from linnet.engines.base import GGUF
 from linnet.engines.onnx_runtime.onnx import ENGINE_FOLDER
-from linnet.engines.scoring.label_scoring import GGUF
 from linnet.formats.resolve import path_model
 
 

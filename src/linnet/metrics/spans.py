@@ -6,26 +6,19 @@ A span is a type and a half-open stretch, in characters or in tokens. Knows no t
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from linnet.core.errors import DataError
 from linnet.core.records import Record
+from linnet.core.spans import Span
 from linnet.metrics.scores import same_length
 
 Match = Literal["strict", "partial", "overlap"]
 Floats = NDArray[np.float64]
 VERSION = "1"
-
-
-class Span(NamedTuple):
-    """A type and the half-open stretch start..end."""
-
-    kind: str
-    start: int
-    end: int
 
 
 class SpanScore(Record):
@@ -49,28 +42,6 @@ class SpanReport(Record):
     macro_recall: float
     macro_f: float
     per_type: dict[str, SpanScore]
-
-
-def bio_spans(tags: Sequence[str], *, strict: bool = False) -> list[Span]:
-    """The spans of one sequence of BIO tags, in tokens.
-
-    Not strict (the rule of conlleval and of seqeval's default): an I- tag after O, or of another type than the tag
-    before, begins a span. Strict (IOB2): such a tag belongs to no span. Raises DataError for a tag that is neither O,
-    B-type nor I-type.
-    """
-    spans: list[Span] = []
-    kind, start = "", 0
-    for place, tag in enumerate([*tags, "O"]):
-        prefix, _, named = tag.partition("-")
-        if (tag != "O" and prefix not in ("B", "I")) or (prefix in ("B", "I") and not named):
-            raise DataError(f"Token {place}: the tag {tag!r} is not O, B-type or I-type.")
-        if prefix == "I" and named == kind:
-            continue
-        if kind:
-            spans.append(Span(kind, start, place))
-        begins = prefix == "B" or (prefix == "I" and not strict)
-        kind, start = (named if begins else ""), place
-    return spans
 
 
 def span_counts(

@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from linnet.core.errors import DataError
-from linnet.metrics.spans import Match, Span, span_counts
+from linnet.core.spans import Span
+from linnet.metrics.spans import Match, span_counts
 
 # What each metric of spans counts as found, and how much more recall weighs than precision.
 SPAN_METRICS: dict[str, tuple[Match, int]] = {

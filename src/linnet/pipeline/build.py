@@ -13,7 +13,6 @@ from typing import Any
 
 from linnet.core.errors import InputError, NotFound
 from linnet.core.events import OnEvent, silent
-from linnet.core.files import read_json
 from linnet.core.records import Choice, Model, Specialist
 from linnet.core.store import Step, Store
 from linnet.core.task import Task, read_task
@@ -27,7 +26,7 @@ from linnet.pipeline.lineage import LABEL_FILES, base_lineage, data_lineage
 from linnet.pipeline.search import whole_search
 from linnet.pipeline.text_reference import check_reference
 from linnet.stages.choose import choose
-from linnet.stages.pack import model_card, pack
+from linnet.stages.pack import pack
 from linnet.stages.prepare import prepare
 from linnet.stages.pull import PullOptions, pull
 
@@ -135,15 +134,7 @@ def _build_classifier(task: Task, store: Store, on_event: OnEvent, until: str) -
     draft = _draft(made, chosen_step)
 
     def documents(full_name: str) -> dict[str, bytes]:
-        facts = {
-            "test_examples": winner.evaluations["test"].examples,
-            "train_examples": prepared.result["counts"]["train"],
-            "dataset": prepared.run.key[:16],
-            "base": winner.base.name,
-            "max_tokens": read_json(winner.engine / "engine.json")["max_tokens"],
-        }
-        card = model_card(draft, full_name, facts)
-        return {"MODEL_CARD.md": card, **report.documents(made, draft, full_name, time.monotonic() - started)}
+        return report.documents(made, draft, full_name, time.monotonic() - started)
 
     specialist, folder, reused = pack(store, draft, winner.engine, documents, on_event)
     return BuildResult(specialist, folder, choice, reused, time.monotonic() - started)

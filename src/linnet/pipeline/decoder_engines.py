@@ -19,8 +19,8 @@ from linnet.core.records import Model
 from linnet.core.runs import find_run
 from linnet.core.store import Step, Store
 from linnet.core.task import ENCODER_TYPES, Task
+from linnet.engines.base import GGUF
 from linnet.engines.onnx_runtime.onnx import ENGINE
-from linnet.engines.scoring.label_scoring import GGUF
 from linnet.pipeline.candidates_plan import Way, too_long, training
 from linnet.pipeline.gguf import converted, own_precision
 from linnet.pipeline.tune import run_tuning

@@ -20,6 +20,7 @@ from linnet.core.models import lease
 from linnet.core.names import is_name
 from linnet.core.records import FileEntry, Model, Record, Run, Specialist
 from linnet.core.store import RECORD, Store
+from linnet.engines.base import GGUF
 from linnet.engines.llama.llama_tagger import TAGGER
 from linnet.engines.onnx_runtime.onnx import ENGINE, ENGINE_FOLDER, MODEL, TOKENIZER
 from linnet.engines.scoring.label_scoring import CLASSIFIER
@@ -30,7 +31,7 @@ from linnet.pipeline import export_ollama
 from linnet.pipeline.export_card import Told, licence_of_made, plain_card, specialist_card
 from linnet.pipeline.export_kit import SUFFIX, Kit, write_kit
 from linnet.pipeline.export_licence import Part, combined
-from linnet.pipeline.gguf import FILE, as_source
+from linnet.pipeline.gguf import as_source
 from linnet.stages.export import Piece, export_file
 from linnet.stages.export import export as write_folder
 from linnet.text.span_answers import span_schema
@@ -71,7 +72,7 @@ class Subject:
     def writes_text(self) -> bool:
         """Whether it has, or can be made, a GGUF."""
         if self.specialist is not None:
-            return f"{ENGINE_FOLDER}/{FILE}" in self.files
+            return f"{ENGINE_FOLDER}/{GGUF}" in self.files
         return self.model is not None and self.model.kind == "decoder"
 
     @property
@@ -211,7 +212,7 @@ def _gguf_piece(subject: Subject) -> Piece:
         what = f"{'tags spans' if tags else 'labels texts'} with an encoder" if subject.specialist else "is an encoder"
         raise InputError(f"{subject.name} {what}: GGUF and Ollama are for models that write text.", "Take --to hf.")
     if subject.specialist is not None:
-        return subject.files[f"{ENGINE_FOLDER}/{FILE}"]
+        return subject.files[f"{ENGINE_FOLDER}/{GGUF}"]
     assert subject.model is not None  # noqa: S101 it is one of both
     if subject.model.format == "gguf":
         weights = [name for name in subject.files if name.endswith(".gguf")]
@@ -241,7 +242,7 @@ def _gguf(subject: Subject, out: Path, force: bool) -> Written:
 def _ollama(subject: Subject) -> dict[str, Piece | bytes]:
     """The GGUF, its Modelfile and a card."""
     piece = _gguf_piece(subject)
-    contents: dict[str, Piece | bytes] = {FILE: piece}
+    contents: dict[str, Piece | bytes] = {GGUF: piece}
     preset = subject.model.preset if subject.model else None
     if preset is not None and preset.adapter:
         contents["adapter.gguf"] = subject.files[preset.adapter]
@@ -265,7 +266,7 @@ def _ollama(subject: Subject) -> dict[str, Piece | bytes]:
         ask = export_ollama.Ask(system=str(told["instruction"]), schema=schema, greedy=True)
         note = "scores each label; Ollama writes an answer, without calibration or threshold."
         subject.notes.append(f"Linnet {'finds the words in the text; Ollama writes them alone.' if tags else note}")
-    text, notes = export_ollama.modelfile(piece.path, FILE, "adapter.gguf" if "adapter.gguf" in contents else "", ask)
+    text, notes = export_ollama.modelfile(piece.path, GGUF, "adapter.gguf" if "adapter.gguf" in contents else "", ask)
     subject.notes.extend(notes)
     contents[export_ollama.FILE] = text.encode()
     use = [f"`ollama create {subject.stem} -f {export_ollama.FILE}` in this folder, then `ollama run {subject.stem}`."]
@@ -290,11 +291,11 @@ def _decoder(subject: Subject) -> dict[str, Piece | bytes]:
     specialist = subject.specialist
     assert specialist is not None  # noqa: S101 called for one
     merged = _files_of_run(subject.store, specialist, "merge", "model/")
-    packed = subject.files[f"{ENGINE_FOLDER}/{FILE}"]
+    packed = subject.files[f"{ENGINE_FOLDER}/{GGUF}"]
     if "model.safetensors" not in merged and "model.safetensors.index.json" not in merged:
-        contents: dict[str, Piece | bytes] = {FILE: packed}
+        contents: dict[str, Piece | bytes] = {GGUF: packed}
         subject.notes.append("The store has no merged weights of it: the folder has the GGUF.")
-        use = [f'`AutoModelForCausalLM.from_pretrained(FOLDER, gguf_file="{FILE}")` reads it; so does llama.cpp.']
+        use = [f'`AutoModelForCausalLM.from_pretrained(FOLDER, gguf_file="{GGUF}")` reads it; so does llama.cpp.']
     else:
         contents = {name: piece for name, piece in merged.items() if name != CARD}
         subject.notes.append(

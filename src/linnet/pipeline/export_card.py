@@ -91,9 +91,16 @@ def specialist_card(
         *_section("Made of", [*_part_rows(_parts(specialist, told), licence), *_names_here(specialist, told)]),
         *_section("How it was made", _making(specialist, report)),
         *_section("Limits", _limits(specialist, report)),
-        *_section("Files", _file_rows(files)),
+        *_section("Files", _file_rows(files) if files else []),
     ]
     return "\n".join(rows).encode()
+
+
+def built_card(draft: Specialist, full_name: str, report: Mapping[str, Any]) -> bytes:
+    """MODEL_CARD.md of a specialist that has just been built, under its final name; `draft` has no version yet."""
+    named = draft.model_copy(update={"version": int(full_name.rpartition(":")[2])})
+    use = [f"`linnet serve` answers for `{full_name}`; report.html beside this card shows where it errs."]
+    return specialist_card(named, report, {}, use, Told())
 
 
 def plain_card(model: Model, files: Mapping[str, FileEntry], use: Sequence[str], told: Told) -> bytes:

@@ -11,6 +11,7 @@ from linnet.core.files import canonical, sha256_bytes, sha256_file
 from linnet.core.names import is_name
 from linnet.core.records import FileEntry, Model
 from linnet.core.store import Step, Store, verify_files
+from linnet.engines.base import GGUF
 from linnet.engines.onnx_runtime.onnx import ENGINE_FOLDER
 from linnet.engines.requests.asking import Source
 from linnet.formats.builtin import RUNNABLE
@@ -18,7 +19,6 @@ from linnet.formats.hf_folder import read_folder
 from linnet.formats.resolve import resolve_model
 from linnet.stages.convert import Options, convert
 
-FILE = "model.gguf"
 _TYPES = {"bfloat16": "BF16", "float16": "F16", "float32": "F32"}
 
 
@@ -36,8 +36,8 @@ def converted(store: Store, path: Path, hashes: dict[str, FileEntry], kind: str,
     inputs = {"source": {name: entry.sha256 for name, entry in hashes.items()}, "kind": kind}
 
     def work(folder: Path) -> dict[str, Any]:
-        (folder / FILE).unlink(missing_ok=True)  # of a run that was killed
-        made = convert(store, str(path), kind, Options(out=str(folder / FILE)), on_event)
+        (folder / GGUF).unlink(missing_ok=True)  # of a run that was killed
+        made = convert(store, str(path), kind, Options(out=str(folder / GGUF)), on_event)
         return {"kind": kind, "gate": made.gate.to_json(), "quantized": made.quantized.to_json()}
 
     return store.step("convert", inputs, work, on_event, label=f"{path.name} to {kind}")
@@ -62,7 +62,7 @@ def as_source(store: Store, name: str, on_event: OnEvent = silent) -> tuple[Sour
         sha256 = sha256_bytes(canonical(listed)) if len(listed) > 1 else next(iter(listed.values()), "")
         return Source(name, path, sha256 or sha256_file(path)), model
     step = converted(store, path, model.files, own_precision(path), on_event)
-    return Source(name, step.folder / FILE, step.sha256(FILE)), model
+    return Source(name, step.folder / GGUF, step.sha256(GGUF)), model
 
 
 def _packed(store: Store, name: str) -> tuple[Source, Model]:
@@ -71,6 +71,6 @@ def _packed(store: Store, name: str) -> tuple[Source, Model]:
     if specialist.asked is None:
         raise InputError(f"{specialist.full_name} labels texts.", f"Measure it with: linnet evaluate {name} FILE")
     verify_files(folder, specialist.files)
-    path = folder / ENGINE_FOLDER / FILE
+    path = folder / ENGINE_FOLDER / GGUF
     model = resolve_model(store, str(path)).model_copy(update={"name": specialist.full_name})
-    return Source(specialist.full_name, path, specialist.files[f"{ENGINE_FOLDER}/{FILE}"].sha256), model
+    return Source(specialist.full_name, path, specialist.files[f"{ENGINE_FOLDER}/{GGUF}"].sha256), model

@@ -16,11 +16,12 @@ from linnet.core.names import split_tag, to_name
 from linnet.core.records import Model
 from linnet.core.runs import RunView, find_run
 from linnet.core.store import Step, Store
+from linnet.engines.base import GGUF
 from linnet.formats.builtin import RUNNABLE
 from linnet.formats.model_report import ModelReport
 from linnet.formats.resolve import resolve_model
 from linnet.stages.import_ import import_
-from linnet.stages.merge import ADAPTER, GGUF, MODEL, keep_adapter
+from linnet.stages.merge import ADAPTER, MODEL, keep_adapter
 from linnet.stages.merge import merge as merge_stage
 
 

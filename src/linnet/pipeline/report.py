@@ -25,6 +25,7 @@ from linnet.pipeline import report_cost
 from linnet.pipeline.candidates import Baseline, Candidate
 from linnet.pipeline.decoder_candidates import instruction_of
 from linnet.pipeline.evaluate import Wish
+from linnet.pipeline.export_card import built_card
 from linnet.pipeline.report_page import render
 from linnet.pipeline.text_reference import Reference, ask_reference
 from linnet.stages.choose import over_budget
@@ -54,11 +55,15 @@ class Made:
 
 
 def documents(made: Made, draft: Specialist, full_name: str, seconds: float) -> dict[str, bytes]:
-    """report.json and report.html for a specialist under its final name. A reference that is named is asked now."""
+    """report.json, report.html and the card for a specialist under its final name. A reference is asked now."""
     made = replace(made, reference=_referred(made))
     content = collect(made, draft, full_name, seconds)
     text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-    return {"report.json": text.encode(), "report.html": render(content).encode()}
+    return {
+        "report.json": text.encode(),
+        "report.html": render(content).encode(),
+        "MODEL_CARD.md": built_card(draft, full_name, content),
+    }
 
 
 def collect(made: Made, draft: Specialist, full_name: str, seconds: float) -> dict[str, Any]:

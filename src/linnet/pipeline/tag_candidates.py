@@ -11,13 +11,13 @@ from typing import Any
 from linnet.core.events import Event
 from linnet.core.files import canonical, read_json, sha256_bytes, write_bytes
 from linnet.core.records import Footprint
+from linnet.core.spans import Span
 from linnet.core.store import Step
 from linnet.engines.classifiers import open_tagger
 from linnet.engines.llama.llama_tagger import TAGGER
 from linnet.engines.measure import measure
 from linnet.engines.planning.hardware import machine
 from linnet.metrics.identity import dataset_hash
-from linnet.metrics.spans import Span
 from linnet.metrics.tagged import write_spans
 from linnet.pipeline.candidates import Training, encoder_types
 from linnet.pipeline.decoder_engines import TRAINED, Ask, DecoderEngine, chats_of, make_engines

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from linnet.core.errors import DataError, did_you_mean
 from linnet.core.records import Record
+from linnet.core.spans import Span
 from linnet.core.task import TaskPart
-from linnet.metrics.spans import Span, span_report
+from linnet.metrics.spans import span_report
 from linnet.metrics.tagged import read_spans, write_spans
 from linnet.text.conversations import Turn, named
 from linnet.text.questions import Question

@@ -19,6 +19,7 @@ from linnet.core.records import FileEntry, Footprint, Interval, Model, TaskEvalu
 from linnet.core.runs import find_run
 from linnet.core.store import Step, Store
 from linnet.core.task import METRICS, Task
+from linnet.engines.base import GGUF
 from linnet.engines.planning.hardware import machine
 from linnet.engines.requests.asking import Decoding, Prediction, Prompting, Source, enforceable
 from linnet.engines.scoring.measure_decoder import measure_decoder
@@ -26,13 +27,13 @@ from linnet.metrics.identity import dataset_hash
 from linnet.metrics.judging import HUNDREDS
 from linnet.pipeline.candidates_plan import Way
 from linnet.pipeline.evaluate import Evaluated, Wish, hash_of_prompt, judge_predictions
-from linnet.pipeline.gguf import FILE, as_source, converted, own_precision
+from linnet.pipeline.gguf import as_source, converted, own_precision
 from linnet.pipeline.text_data import read_split, task_schema
 from linnet.pipeline.tune import run_tuning
 from linnet.stages.answer import answer, read_predictions
 from linnet.stages.choose import Contender
 from linnet.stages.evaluate import Answers, Ruler, evaluate_answers, task_evaluation
-from linnet.stages.merge import GGUF, merge
+from linnet.stages.merge import merge
 from linnet.text.questions import Question, choose_shots
 
 SHOTS = 3
@@ -162,7 +163,7 @@ def _whole(work: Work, way: Way, tuned: Tuned | None) -> Whole:
         path = Path(way.base.path)
         kind = own_precision(path)
         step = converted(work.store, path, way.base.files, kind, work.on_event)
-        return Whole(way, Source(way.candidate(kind), step.folder / FILE, step.sha256(FILE)), kind)
+        return Whole(way, Source(way.candidate(kind), step.folder / GGUF, step.sha256(GGUF)), kind)
     assert tuned.merged is not None  # noqa: S101 of `merge_all`
     kind, gates = own_precision(tuned.merged.folder / "model"), tuple(tuned.merged.result["gates"])
     source = Source(way.candidate(kind), tuned.merged.folder / GGUF, tuned.merged.sha256(GGUF))
@@ -204,7 +205,7 @@ def _typed(work: Work, whole: Whole, kind: str) -> Made:
     assert whole.source.path is not None  # noqa: S101 it is a file
     files = {GGUF: FileEntry(sha256=whole.source.sha256, size_bytes=whole.source.path.stat().st_size)}
     step = converted(work.store, whole.source.path, files, kind, work.on_event)
-    source = Source(whole.way.candidate(kind), step.folder / FILE, step.sha256(FILE))
+    source = Source(whole.way.candidate(kind), step.folder / GGUF, step.sha256(GGUF))
     gates = (*whole.gates, _gate(kind, whole.kind, step))
     return replace(made, name=source.name, source=source, quantization=kind, gates=gates)
 
@@ -307,7 +308,7 @@ def bundle(work: Work, made: Made) -> Path:
     path = source.path
 
     def run(folder: Path) -> dict[str, Any]:
-        target = folder / FILE
+        target = folder / GGUF
         target.unlink(missing_ok=True)
         try:
             os.link(path, target)

@@ -17,7 +17,7 @@ from linnet.metrics.bootstrap import Drawing
 from linnet.metrics.judging import difference
 from linnet.pipeline import report_cost
 from linnet.pipeline.evaluate import Evaluated, Wish
-from linnet.pipeline.export_card import PIPELINES
+from linnet.pipeline.export_card import built_card
 from linnet.pipeline.tag_data import label_scores
 from linnet.pipeline.text_candidates import Made, Work
 from linnet.pipeline.text_page import render
@@ -67,7 +67,7 @@ def documents(parts: Parts, draft: Specialist, full_name: str, seconds: float) -
     return {
         "report.json": text.encode(),
         "report.html": render(content).encode(),
-        "MODEL_CARD.md": card(parts, draft, full_name).encode(),
+        "MODEL_CARD.md": built_card(draft, full_name, content),
     }
 
 
@@ -240,53 +240,3 @@ def _training(parts: Parts) -> list[dict[str, Any]]:
                 {"name": one.tuned.name, **{key: result.get(key) for key in kept}},
             )
     return list(seen.values())
-
-
-def card(parts: Parts, draft: Specialist, full_name: str) -> str:
-    """The model card in Hugging Face's form: licence, base and evaluation results as metadata (its `model-index`)."""
-    test, pipeline = parts.winner.evaluated["test"].evaluation, PIPELINES.get(draft.kind, "text-generation")
-    does, limit = "Writes answers", "A schema makes answers well formed, not true."
-    if draft.kind == "tag":
-        does, limit = "Finds spans", "It knows only its labels."
-    results = [
-        {"type": name, "name": name, "value": round(found.value, 4)} for name, found in sorted(test.metrics.items())
-    ]
-    dataset = {"name": draft.name, "type": draft.name, "split": "test"}
-    index = [
-        {
-            "name": full_name,
-            "results": [{"task": {"type": pipeline}, "dataset": dataset, "metrics": results}],
-        }
-    ]
-    base = draft.lineage["base"]
-    # JSON is YAML: nothing in a name can break out of its quotes.
-    head = {
-        "license": base["licence"].lower() if base["licence"] not in ("", "unknown") else "other",
-        "base_model": base["name"],
-        "pipeline_tag": pipeline,
-        "model-index": index,
-    }
-    rows = [
-        "---",
-        *(f"{key}: {json.dumps(value, ensure_ascii=False)}" for key, value in head.items()),
-        "---",
-        "",
-        f"# {full_name}",
-        "",
-        f"{does} for the task `{draft.name}` (kind {draft.kind}), made with Linnet.",
-        "",
-        "| metric | value | 95 % interval |",
-        "|---|---|---|",
-        *(f"| {name} | {one.value:.4f} | {one.low:.4f} to {one.high:.4f} |" for name, one in test.metrics.items()),
-        "",
-        f"Measured on {test.examples} test examples. {test.detectable.get(test.primary, '')}",
-        f"Candidate {draft.candidate}, {draft.footprint.size_bytes / 1e6:.1f} MB. "
-        f"Best baseline: {draft.baseline.get('name', 'none')}.",
-        "",
-        "## Limits",
-        "",
-        "It is good at what its examples show, in their language and style; the report beside this card shows where it "
-        f"errs. {limit}",
-        "",
-    ]
-    return "\n".join(rows)

@@ -21,6 +21,7 @@ from linnet.core.failpoints import failpoint
 from linnet.core.files import write_bytes
 from linnet.core.settings import get_number
 from linnet.core.store import Step, Store
+from linnet.engines.grammar.copied import without_copied
 from linnet.engines.planning.hardware import read_energy_uj
 from linnet.engines.requests.asking import (
     SLOTS,
@@ -232,7 +233,7 @@ def _endpoint(
     if decoding.stop:
         options["stop"] = list(decoding.stop)
     if decoding.json_schema is not None:
-        schema = {"name": "answer", "schema": decoding.json_schema, "strict": True}
+        schema = {"name": "answer", "schema": without_copied(decoding.json_schema), "strict": True}
         options["response_format"] = {"type": "json_schema", "json_schema": schema}
     patience = Patience(request_s=max(0.1, get_number("LINNET_ENDPOINT_TIMEOUT_S")))
     client = ChatEndpoint(source.endpoint, source.name, patience, slots=SLOTS)

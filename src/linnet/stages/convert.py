@@ -25,6 +25,7 @@ from linnet.core.models import check_free, lease, stamp, write_manifest
 from linnet.core.names import split_tag, to_name
 from linnet.core.records import Manifest, Model, Provenance, Record
 from linnet.core.store import Store
+from linnet.engines.base import GGUF
 from linnet.engines.measure import forget_peak_memory, peak_memory_bytes
 from linnet.engines.quantization.gguf_quantize import Quantized
 from linnet.engines.quantization.quantize_gate import Gate
@@ -117,7 +118,7 @@ def convert(store: Store, model: str, kind: str, options: Options = Options(), o
     started, counted = time.monotonic(), forget_peak_memory()
     with lease(store, source), _alone(store, place, on_event):
         on_event(Event("start", "convert", f"{source.name} to {label}"))
-        partial = place.scratch / "model.gguf"
+        partial = place.scratch / GGUF
         wish, search = _guided(store, source, wish, options, place.scratch, on_event)
         made = _written(source, partial, wish, options, on_event)
         _tell(made, on_event)

@@ -12,13 +12,14 @@ from linnet.core.files import check_space, write_bytes
 from linnet.core.records import Model, Run
 from linnet.core.runs import RunView
 from linnet.core.store import Step, Store, verify_files
+from linnet.engines.base import GGUF
 from linnet.text.conversations import read_chat_lines
 
 if TYPE_CHECKING:
     from linnet.training.merging import Merged
     from linnet.training.targets import Targets
 
-MODEL, GGUF, ADAPTER = "model", "model.gguf", "adapter.gguf"
+MODEL, ADAPTER = "model", "adapter.gguf"
 PROMPTS, PROMPT_LEAST = 4, 8
 
 

@@ -6,7 +6,6 @@ import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from linnet.core.errors import LinnetError, os_errors
 from linnet.core.events import Event, OnEvent, silent
@@ -74,31 +73,3 @@ def _same(store: Store, full_name: str, key: str, on_event: OnEvent) -> tuple[Sp
         return None
     on_event(Event("reused", "pack", full_name))
     return specialist, folder
-
-
-def model_card(specialist: Specialist, full_name: str, facts: dict[str, Any]) -> bytes:
-    """MODEL_CARD.md: what it does, how good it is, what it was made of."""
-    metric, baseline = specialist.metric, specialist.baseline
-    rows = [
-        f"# {full_name}",
-        "",
-        f"A text classifier for the task `{specialist.name}`, made with Linnet.",
-        "",
-        f"- Labels: {', '.join(f'`{label}`' for label in specialist.decision.labels)}",
-        f"- {metric['name']} on {facts['test_examples']} test examples: {metric['value']:.4f} "
-        f"(95 % interval {metric['ci95'][0]:.4f} to {metric['ci95'][1]:.4f})",
-        f"- Baseline {baseline['name']}: {baseline['value']:.4f}",
-        f"- Candidate: {specialist.candidate}, {specialist.footprint.size_bytes / 1e6:.1f} MB",
-        f"- Temperature {specialist.decision.temperature:g}, out-of-scope label "
-        f"{specialist.decision.out_of_scope or 'none'}, threshold {specialist.decision.threshold:g}",
-        f"- Reads at most {facts['max_tokens']} tokens of a text",
-        f"- Base model: {facts['base']}, licence {specialist.licence}",
-        f"- Training examples: {facts['train_examples']}, dataset {facts['dataset']}",
-        "",
-        "## Limits",
-        "",
-        "It knows only the labels above, in the language and style of its training examples. "
-        "The report beside this card shows where it errs. Probabilities are calibrated on the validation examples.",
-        "",
-    ]
-    return "\n".join(rows).encode()

@@ -278,7 +278,7 @@ def _tune(store: Store, model: Model, options: PlanOptions) -> Planned:
     stored = sum(entry.size_bytes for name, entry in model.files.items() if name.endswith(".safetensors"))
     reasons = [f"{options.rows:,} rows of {options.row_tokens} tokens, the longest {longest}: --rows and --row-tokens"]
     reasons += [*lines, f"time: {speed / 1e9:.0f} billion operations a second in large products, measured"]
-    reasons += _corrections(memory, taken)
+    reasons += _corrections(memory, taken) + _gpu_instead()
     instead = forecast.what_fits(shape, recipe, longest, _free(), memory) if need > _free() else []
     rest = need - min(need, forecast.RUNTIME_BYTES)
     return Planned(
@@ -295,6 +295,13 @@ def _tune(store: Store, model: Model, options: PlanOptions) -> Planned:
         reasons=tuple(reasons),
         past_errors={kind: history.errors(store, kind) for kind in TUNE},
     )
+
+
+def _gpu_instead() -> list[str]:
+    from linnet.engines.planning.hardware import gpu_memory
+
+    found = [one.name for one in gpu_memory() if not one.unified]
+    return [f"gpu: {found[0]} would train it, if torch sees it; these numbers are the processor's"] if found else []
 
 
 def _corrections(memory: float, taken: float) -> list[str]:

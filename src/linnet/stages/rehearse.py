@@ -76,17 +76,24 @@ def rehearse(store: Store, base: Model, wanted: Rehearsal, on_event: OnEvent = s
 
 def forecast_of(base: Model, wanted: Rehearsal) -> forecast.Forecast:
     """What the formulas say of a run."""
-    shape, work = forecast.shape_of(base.report), _work(wanted)
+    from linnet.training import devices
+
+    work = _work(wanted)
+    shape = forecast.shape_of(base.report, on_gpu=devices.on_gpu())
     return forecast.Forecast(
         memory_bytes=forecast.memory_bytes(shape, wanted.recipe, work.longest),
         disk_bytes=wanted.disk_bytes,
-        seconds=forecast.seconds(shape, wanted.recipe, work, forecast.matrix_speed()),
+        seconds=forecast.seconds(
+            shape, wanted.recipe, work, forecast.matrix_speed(devices.chosen(), wanted.recipe.products)
+        ),
     )
 
 
 def likely_seconds(store: Store, found: forecast.Forecast, objective: str = "") -> float:
     """The forecast times what it was off by on this machine; `objective` is that of a preference method."""
-    return found.seconds * history.bias(store, _kind(FORECAST[SECONDS], objective))
+    from linnet.training import devices
+
+    return found.seconds * history.bias(store, _kind(FORECAST[SECONDS], objective, devices.chosen().type))
 
 
 def objective_of(recipe: Recipe) -> str:
@@ -94,30 +101,36 @@ def objective_of(recipe: Recipe) -> str:
     return recipe.objective if isinstance(recipe, AlignRecipe) else ""
 
 
-def _kind(name: str, objective: str) -> str:
-    """Under what a forecast is kept: what the formulas are off by differs from method to method."""
-    return f"{name}-{objective}" if objective else name
+def _kind(name: str, objective: str, device: str) -> str:
+    """Under what a forecast is kept: what the formulas are off by differs with the method, and on a GPU."""
+    return "-".join([name, *filter(None, [objective, device if device != "cpu" else ""])])
 
 
 def check_memory(store: Store, base: Model, wanted: Rehearsal) -> None:
-    """Raise GuardStopped when the run, or its merge, needs more memory than is free; with the settings that fit."""
-    from linnet.engines.llama.load_plan import usable_bytes
+    """Raise GuardStopped when the run, or its merge, needs more memory than is free; with the settings that fit.
 
-    shape, longest, free = forecast.shape_of(base.report), _work(wanted).longest, usable_bytes()
-    factor = history.bias(store, _kind(FORECAST[MEMORY], objective_of(wanted.recipe)))
+    The run's memory is the GPU's where one trains. The merge is the processor's.
+    """
+    from linnet.engines.llama.load_plan import usable_bytes
+    from linnet.training import devices
+
+    device, longest, usable = devices.chosen(), _work(wanted).longest, usable_bytes()
+    shape = forecast.shape_of(base.report, on_gpu=devices.on_gpu())
+    whose, free = ("The GPU's memory", devices.free_bytes(device)) if shape.on_gpu else ("The memory", usable)
+    factor = history.bias(store, _kind(FORECAST[MEMORY], objective_of(wanted.recipe), device.type))
     need = factor * forecast.memory_bytes(shape, wanted.recipe, longest)
     if need > free:
         fitting = forecast.what_fits(shape, wanted.recipe, longest, free, factor)
         hint = f"These fit: {'; '.join(fitting)}." if fitting else "No setting fits: take a smaller base or a larger "
         raise GuardStopped(
-            f"The memory is too small: training {base.name} is predicted to need {need / GIB:.1f} GiB, and "
+            f"{whose} is too small: training {base.name} is predicted to need {need / GIB:.1f} GiB, and "
             f"{free / GIB:.1f} GiB are free.",
             hint if fitting else hint + "machine.",
         )
-    if wanted.recipe.method == "lora" and (merge := forecast.merge_bytes(shape)) > free:
+    if wanted.recipe.method == "lora" and (merge := forecast.merge_bytes(shape)) > usable:
         raise GuardStopped(
             f"The memory is too small for the merge: it needs {merge / GIB:.1f} GiB for the base in fp32, and "
-            f"{free / GIB:.1f} GiB are free.",
+            f"{usable / GIB:.1f} GiB are free.",
             "Take a smaller base; or train with --no-rehearse and merge on a larger machine.",
         )
 
@@ -133,12 +146,13 @@ def record_truth(store: Store, rehearsed: dict[str, Any], run: Step) -> None:
     share = len(result["epochs"]) / result["recipe"]["epochs"]
     seconds = float(result.get("wall_seconds") or 0)
     taken = {
-        MEMORY: float(result.get("peak_memory_bytes") or 0),
+        MEMORY: float(result.get("device_memory_bytes") or result.get("peak_memory_bytes") or 0),
         SECONDS: seconds / share if seconds >= LEAST_S else 0.0,
         DISK: float(sum(entry.size_bytes for entry in run.run.files.values())),
     }
     told = [(kind, kind, "predicted") for kind in KEYS]
-    told += [(kind, _kind(name, result["recipe"].get("objective", "")), "forecast") for kind, name in FORECAST.items()]
+    objective, device = result["recipe"].get("objective", ""), str(result.get("device", "cpu")).partition(":")[0]
+    told += [(kind, _kind(name, objective, device), "forecast") for kind, name in FORECAST.items()]
     for kind, name, source in told:
         predicted = float((rehearsed.get(source) or {}).get(KEYS[kind]) or 0)
         if predicted > 0 and taken[kind] > 0:

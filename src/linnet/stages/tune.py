@@ -267,19 +267,24 @@ def _begin(job: DecoderJob, place: Path) -> None:
 
 def _train(folder: Path, base: Model, job: DecoderJob, place: Path, on_event: OnEvent) -> dict[str, Any]:
     from linnet.engines.measure import forget_peak_memory
-    from linnet.training import align, decoder_folder, parallel, quantized
+    from linnet.training import align, decoder_folder, devices, parallel, quantized
     from linnet.training.align_data import AlignData
     from linnet.training.align_plan import AlignRecipe
     from linnet.training.decoder import ADAPTER, train_decoder
 
     began, is_measured = time.monotonic(), forget_peak_memory()
-    model = quantized.load(folder, job.recipe)
+    device = devices.chosen()
+    devices.forget_peak(device)
+    if device.type != "cpu":
+        on_event(Event("note", "tune", f"on {devices.name(device)}: products in bfloat16, the last bits not promised"))
+    model = quantized.load(folder, job.recipe, device)
     train, validation = job.data.targets
     template = job.data.template.source
     if isinstance(job.recipe, AlignRecipe) and isinstance(job.data, AlignData):
         facts = align.train_aligned(
             model, job.data, job.recipe,
-            folder=place, base=folder, base_name=base.name, base_digest=base_digest(base), on_event=on_event,
+            folder=place, base=folder, base_name=base.name, base_digest=base_digest(base), device=device,
+            on_event=on_event,
         )  # fmt: skip
         write_bytes(place / ADAPTER / decoder_folder.TEMPLATE, template.encode())
         return {**facts, **_cost(began, is_measured)}
@@ -289,7 +294,7 @@ def _train(folder: Path, base: Model, job: DecoderJob, place: Path, on_event: On
     tuned = train_decoder(
         model, train, validation, job.recipe,
         folder=place, base_name=base.name, base_digest=base_digest(base), original=folder,
-        shard=bool(job.request.get("options", {}).get("shard")), on_event=on_event,
+        shard=bool(job.request.get("options", {}).get("shard")), device=device, on_event=on_event,
     )  # fmt: skip
     if whole and writes:
         decoder_folder.save(tuned.trained, folder, place / "model", template)

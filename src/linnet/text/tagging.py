@@ -15,6 +15,7 @@ from typing import Any
 
 from linnet.core.errors import DataError
 from linnet.core.records import Record
+from linnet.core.spans import bio_spans
 from linnet.text.conversation_rows import check_column, read_rows, text_of
 
 # Names that annotation tools give to the same things.
@@ -120,19 +121,12 @@ def _of_tokens(tokens: list[Any], tags: list[Any], where: str) -> tuple[str, lis
         )
     if len(tokens) != len(tags):
         raise DataError(f"{where}: {len(tokens)} tokens have {len(tags)} tags.", "Each token needs one.")
-    spans: list[tuple[str, int, int]] = []
-    kind, place, start, end = "", 0, 0, 0
-    for token, tag in zip([*tokens, ""], [*tags, "O"], strict=True):
-        prefix, _, named = tag.partition("-")
-        if tag != "O" and (prefix not in ("B", "I") or not named):
-            raise DataError(f"{where}: the tag {tag!r} is not O, B-type or I-type.")
-        if kind and not (prefix == "I" and named == kind):
-            spans.append((kind, start, end))
-            kind = ""
-        if not kind and tag != "O":
-            kind, start = named, place
-        end = place + len(token)
-        place = end + 1
+    try:
+        found = bio_spans(tags)
+    except DataError as error:
+        raise DataError(f"{where}: {error.message}", error.hint) from error
+    starts = list(itertools.accumulate((len(token) + 1 for token in tokens), initial=0))
+    spans = [(one.kind, starts[one.start], starts[one.end] - 1) for one in found]
     return " ".join(tokens), spans
 
 

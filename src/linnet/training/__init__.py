@@ -1,5 +1,5 @@
 """Change a model: one loop, its batches, losses, checkpoints."""
 
-from linnet.training.allocator import ask_for_large_pages
+from linnet.training.allocator import prepare
 
-ask_for_large_pages()
+prepare()

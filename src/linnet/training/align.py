@@ -25,13 +25,13 @@ from linnet.core.events import Event, OnEvent, silent
 from linnet.core.files import sha256_bytes
 from linnet.core.settings import threads
 from linnet.text.preferences import choice_lines
-from linnet.training import decoder_folder, fused, lora, parallel, quantized
+from linnet.training import decoder_folder, devices, lora, parallel, quantized
 from linnet.training.align_data import AlignData, AlignRow
 from linnet.training.align_plan import AlignRecipe
 from linnet.training.allocator import large_blocks
 from linnet.training.answers import Rows, parts
 from linnet.training.batching import epoch_batches
-from linnet.training.decoder import ADAPTER, CHECKPOINTS
+from linnet.training.decoder import ADAPTER, CHECKPOINTS, settle
 from linnet.training.loop import Group, Job, Progress, Trainer
 from linnet.training.merging import added
 from linnet.training.recipe import PART_TOKENS
@@ -81,6 +81,7 @@ class Losses:
     def of(self, rows: Sequence[AlignRow], *, train: bool = True) -> Tensor:
         """The mean loss over `rows`, with its graph. With `train` false answers are sampled once each."""
         self.model.train(train)
+        device = devices.of(self.model)
         for metrics in (getattr(self.trl, "_metrics", {}), getattr(self.trl, "_stored_metrics", {})):
             for kind in metrics:
                 metrics[kind] = defaultdict(list)  # TRL's own loop would empty them
@@ -89,8 +90,10 @@ class Losses:
             if self.recipe.objective == "grpo":
                 inputs = self._sampled(rows, self.recipe.samples if train else 1)
             else:
-                inputs = self.trl.data_collator(_FEATURES[self.recipe.objective](rows))
-            loss: Tensor = self.trl.compute_loss(self.model, inputs)
+                made = self.trl.data_collator(_FEATURES[self.recipe.objective](rows))
+                inputs = {key: one.to(device) if isinstance(one, Tensor) else one for key, one in made.items()}
+            with devices.computing(device):
+                loss: Tensor = self.trl.compute_loss(self.model, inputs)
         return loss
 
     def accuracy(self) -> float | None:
@@ -184,7 +187,8 @@ def _make(adapted: Any, recipe: AlignRecipe, tokenizer: Any, judge: Any) -> Any:
     folder = tempfile.mkdtemp(prefix="linnet-")  # TRL wants one, and writes nothing into it
     common: dict[str, Any] = {
         "output_dir": folder, "report_to": "none", "save_strategy": "no", "eval_strategy": "no",
-        "use_cpu": True, "bf16": False, "fp16": False, "gradient_checkpointing": False, "disable_tqdm": True,
+        "use_cpu": devices.of(adapted).type == "cpu", "bf16": False, "fp16": False,
+        "gradient_checkpointing": False, "disable_tqdm": True,
         "per_device_train_batch_size": recipe.batch_size, "seed": recipe.seed, "remove_unused_columns": False,
         "beta": recipe.beta, "push_to_hub": False,
     }  # fmt: skip
@@ -234,9 +238,10 @@ def _classes(objective: str) -> tuple[Any, Any]:
 
 
 def ready(
-    model: Any, data: AlignData, recipe: AlignRecipe, base: Path, on_event: OnEvent = silent
+    model: Any, data: AlignData, recipe: AlignRecipe, base: Path, device: torch.device, on_event: OnEvent = silent
 ) -> tuple[Any, Losses]:
-    """The model with its fresh adapter, and its losses; the same bits every time. `base` is the tokenizer's folder.
+    """The model with its fresh adapter on `device`, and its losses; the same bits every time on the processor. `base`
+    is the tokenizer's folder.
 
     Raises ResourceMissing without TRL, InputError for what does not work with the method, EngineError.
     """
@@ -248,7 +253,7 @@ def ready(
         raise InputError(f"{recipe.objective} does not work with {what} yet.", "Run it without.")
     torch.manual_seed(recipe.seed)
     adapted = lora.add(model, recipe)
-    fused.fuse(model, narrow=False)
+    settle(model, device, narrow=False)
     losses = Losses(adapted, recipe, data, base, on_event)
     torch.manual_seed(recipe.seed)
     return adapted, losses
@@ -263,7 +268,7 @@ def make_job(losses: Losses, data: AlignData, recipe: AlignRecipe, digest: str) 
     def loss_of(batch: list[int]) -> Tensor:
         if recipe.objective != "dpo":
             return losses.of([train[i] for i in batch])
-        total = torch.zeros(())  # a mean over rows may be cut anywhere
+        total = torch.zeros((), device=devices.of(losses.model))  # a mean over rows may be cut anywhere
         for chosen in parts([2 * length for length in lengths], batch, PART_TOKENS):
             value = losses.of([train[i] for i in chosen]) * (len(chosen) / len(batch))
             value.backward()
@@ -284,7 +289,8 @@ def make_job(losses: Losses, data: AlignData, recipe: AlignRecipe, digest: str) 
 def _score(losses: Losses, held: Sequence[AlignRow], recipe: AlignRecipe) -> dict[str, float]:
     """The loss on held-out rows; for grpo the mean reward of an answer to each, sampled alike after every epoch."""
     total, right, count = 0.0, 0.0, 0
-    with torch.random.fork_rng(devices=[]):
+    place = devices.of(losses.model)
+    with torch.random.fork_rng(devices=[place] if place.type == "cuda" else []):
         torch.manual_seed(recipe.seed)
         for start in range(0, len(held), recipe.batch_size):
             rows = held[start : start + recipe.batch_size]
@@ -305,6 +311,7 @@ def train_aligned(
     base: Path,
     base_name: str,
     base_digest: str,
+    device: torch.device = devices.CPU,
     on_event: OnEvent = silent,
 ) -> dict[str, Any]:
     """Train an adapter on `model`, which is of the folder `base`; it is in `folder/adapter`, from step 0 on.
@@ -313,11 +320,12 @@ def train_aligned(
     EngineError, GuardStopped, Interrupted, GateFailed, DiskFull.
     """
     torch.set_num_threads(threads())
-    adapted, losses = ready(model, data, recipe, base, on_event)
+    adapted, losses = ready(model, data, recipe, base, device, on_event)
     if not (folder / ADAPTER).exists():
         lora.save(adapted, base_name, folder / ADAPTER)
     lines = [sha256_bytes(choice_lines([row.choice for row in side])) for side in data.rows]
-    job = make_job(losses, data, recipe, recipe.digest(base_digest, *lines, data.template.source, torch.__version__))
+    here = [torch.__version__, *devices.identity(device)]
+    job = make_job(losses, data, recipe, recipe.digest(base_digest, *lines, data.template.source, *here))
     with large_blocks():
         progress = Trainer(job, recipe, folder / CHECKPOINTS, on_event).run()
     lora.save(adapted, base_name, folder / ADAPTER)
@@ -332,6 +340,8 @@ def _facts(losses: Losses, job: Job, data: AlignData, progress: Progress) -> dic
     found: dict[str, Any] = {
         "seconds": round(progress.seconds, 3),
         "trained_parameters": sum(p.numel() for group in job.groups for p in group.parameters),
+        "device": devices.name(devices.of(losses.model)),
+        "device_memory_bytes": devices.peak_bytes(devices.of(losses.model)),
         "best_epoch": progress.best_epoch + 1,
         "epochs": progress.history,
         "train": sides[0],

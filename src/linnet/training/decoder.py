@@ -1,8 +1,8 @@
 """Fine-tune a decoder on the answers of chats: all weights or LoRA, through the one loop.
 
-What is trained is fp32; a quantised base (training.quantized) stays as it is. There is no dropout. Batches hold rows
-of like length, cut into parts of a bounded number of tokens; the loss is the mean over the targets of the whole batch,
-however it is cut, and however many processes share it.
+What is trained is fp32; a quantised base (training.quantized) stays as it is. There is no dropout. Batches are drawn at
+random and cut into parts of like length and a bounded number of tokens; the loss is the mean over the targets of the
+whole batch, however it is cut, and however many processes share it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from linnet.core.errors import DataError, GateFailed, InputError
 from linnet.core.events import OnEvent, silent
 from linnet.core.files import canonical, sha256_bytes
 from linnet.core.settings import threads
-from linnet.training import decoder_folder, fused, lora, parallel, quantized, sharding
+from linnet.training import decoder_folder, devices, fused, kernels, lora, parallel, quantized, sharding
 from linnet.training.allocator import large_blocks
 from linnet.training.answers import (
     Decoder,
@@ -35,11 +35,11 @@ from linnet.training.answers import (
     parts,
     sum_loss,
 )
-from linnet.training.batching import epoch_batches, padding_share
+from linnet.training.batching import RANDOM, epoch_batches, padding_share
 from linnet.training.loop import Group, Job, Progress, Trainer
 from linnet.training.merging import added
 from linnet.training.noise import noisy
-from linnet.training.recipe import PART_TOKENS, Recipe
+from linnet.training.recipe import GPU_PART_TOKENS, PART_TOKENS, Recipe
 from linnet.training.targets import Targets
 
 READ_ROWS, READ_LEAST, READ_SLACK = 8, 64, 1.5  # rows, tokens, nats
@@ -107,7 +107,7 @@ def make_job(
     decoder: Decoder, train: Rows, validation: Rows, recipe: Recipe, digest: str, objective: Objective = Objective()
 ) -> Job:
     """The job for the loop. Validation is by the plain loss, whatever the objective is, and without noise."""
-    budget = part_budget(recipe, objective)
+    budget = part_budget(recipe, objective, decoder.device)
     held = _cut(validation, parallel.share(range(len(validation)), validation.lengths), budget)
     embedding = decoder.model.get_input_embeddings()
     is_spread = sharding.is_sharded(decoder.model.parameters())
@@ -131,7 +131,7 @@ def make_job(
 
     return Job(
         groups=[group for group in _groups(decoder.model, recipe) if group.parameters],
-        epoch_batches=lambda epoch: epoch_batches(train.lengths, recipe.batch_size, recipe.seed, epoch),
+        epoch_batches=lambda epoch: epoch_batches(train.lengths, recipe.batch_size, recipe.seed, epoch, RANDOM),
         loss_of=loss_of,
         score=score,
         name_of=lambda batch: ", ".join(str(train.numbers[i]) for i in batch),
@@ -139,15 +139,20 @@ def make_job(
     )
 
 
-def part_budget(recipe: Recipe, objective: Objective = Objective()) -> int:
+def part_budget(recipe: Recipe, objective: Objective = Objective(), device: torch.device = devices.CPU) -> int:
     """How many tokens are computed at once."""
-    return recipe.part_tokens or objective.part_tokens
+    usual = objective.part_tokens if device.type == "cpu" else GPU_PART_TOKENS
+    return recipe.part_tokens or usual
 
 
-def job_digest(recipe: Recipe, base: str, train: Targets, validation: Targets) -> str:
-    """What a checkpoint may be continued by: recipe, base, every token and mask, torch, and how many processes."""
+def job_digest(
+    recipe: Recipe, base: str, train: Targets, validation: Targets, device: torch.device = devices.CPU
+) -> str:
+    """What a checkpoint may be continued by: recipe, base, every token and mask, torch, how many processes, and a GPU
+    or none."""
     data = [[[e.row, e.ids, e.mask] for e in split.examples] for split in (train, validation)]
-    return recipe.digest(base, sha256_bytes(canonical(data)), torch.__version__, str(parallel.size()))
+    here = [torch.__version__, str(parallel.size()), *devices.identity(device)]
+    return recipe.digest(base, sha256_bytes(canonical(data)), *here)
 
 
 def spare_memory(model: Any) -> None:
@@ -171,32 +176,35 @@ def train_decoder(
     objective: Objective = Objective(),
     original: Path | None = None,
     shard: bool = False,
+    device: torch.device = devices.CPU,
     on_event: OnEvent = silent,
 ) -> TunedDecoder:
     """Train `model`, changed in place. With LoRA the adapter is in `folder/adapter`, from step 0 on.
 
     `base_digest` names the weights that `model` starts with. Early stopping is by validation loss. With `shard` each of
     several processes holds a part of the weights. `original` is the folder of the base: what was learned on a quantised
-    or a sharded one is merged into those weights. Raises DataError without validation rows, GateFailed for another
-    model's tokenizer, InputError, EngineError, GuardStopped, Interrupted, DiskFull.
+    or a sharded one is merged into those weights. On a GPU as `device` precision is mixed.
+    Raises DataError without validation rows, GateFailed for another model's tokenizer, InputError, EngineError,
+    GuardStopped, Interrupted, DiskFull.
     """
     _check(model, train, validation, recipe, original)
     torch.set_num_threads(threads())
-    decoder, adapted = ready(model, recipe)
+    decoder, adapted = ready(model, recipe, device)
     if adapted is not None and not (folder / ADAPTER).exists() and not parallel.rank():
         lora.save(adapted, base_name, folder / ADAPTER)  # what a later stage opens can be opened before the long part
     learned, held = Rows(train.examples), Rows(validation.examples)
     check_tokens(decoder, train, base_name)
     if shard and parallel.size() > 1:
         sharding.shard(model)
-    digest = job_digest(recipe, base_digest, train, validation)
+    digest = job_digest(recipe, base_digest, train, validation, device)
     job = make_job(decoder, learned, held, recipe, digest, objective)
     trainer = Trainer(job, recipe, folder / CHECKPOINTS, on_event)
     with large_blocks():
         progress = trainer.run()
     facts: dict[str, Any] = {"train": train.facts(), "validation": validation.facts(), **_facts(model, job, trainer)}
-    facts |= _speed(learned, job, progress, part_budget(recipe, objective))
+    facts |= _speed(learned, job, progress, part_budget(recipe, objective, device))
     sharding.gather(model)
+    _take_back(model)
     if adapted is None:
         return TunedDecoder(model.eval(), progress, facts)
     if not parallel.rank():
@@ -205,6 +213,14 @@ def train_decoder(
     return TunedDecoder(
         adapted, progress, facts, _Merging(folder / ADAPTER, base, held, part_budget(recipe, objective))
     )
+
+
+def _take_back(model: Any) -> None:
+    """Off the GPU: merging and writing are the processor's. A quantised model stays, since no number of it is used."""
+    if devices.of(model).type == "cpu" or quantized.kind_of(model) != "none":
+        return
+    fused.withdraw(model)
+    model.to(devices.CPU)
 
 
 def check_tokens(decoder: Decoder, train: Targets, name: str) -> None:
@@ -235,14 +251,23 @@ def check_tokens(decoder: Decoder, train: Targets, name: str) -> None:
         )
 
 
-def ready(model: Any, recipe: Recipe) -> tuple[Decoder, Any]:
+def settle(model: Any, device: torch.device, *, narrow: bool = True) -> None:
+    """Put a model where it is trained, its layers in one piece where that says the same; `narrow` as for fused."""
+    if device.type == "cpu":
+        fused.fuse(model, narrow=narrow)
+        return
+    devices.place(model, device)
+    kernels.fuse(model)
+
+
+def ready(model: Any, recipe: Recipe, device: torch.device = devices.CPU) -> tuple[Decoder, Any]:
     """The model as the recipe trains it, and its fresh adapter for LoRA, else None; the same bits every time.
 
     Raises EngineError for a model whose loss cannot be computed here.
     """
     torch.manual_seed(recipe.seed)
     adapted = lora.add(model, recipe) if recipe.method == "lora" else None
-    fused.fuse(model)
+    settle(model, device)
     decoder = Decoder(model)
     if recipe.gradient_checkpointing:
         spare_memory(model)
@@ -269,6 +294,8 @@ def _facts(model: nn.Module, job: Job, trainer: Trainer) -> dict[str, Any]:
         "processes": parallel.size(),
         "sharded": trainer.is_spread,
         "fused_layers": fused.count(model),
+        "device": devices.name(trainer.device),
+        "device_memory_bytes": devices.peak_bytes(trainer.device),
         "torch": torch.__version__,
     }
 

@@ -13,22 +13,25 @@ from typing import Any
 
 from linnet.core.records import Record
 from linnet.training.align_plan import AlignRecipe
-from linnet.training.recipe import CHUNK_LOGITS, CHUNK_ROWS, PART_TOKENS, Recipe
+from linnet.training.recipe import CHUNK_LOGITS, CHUNK_ROWS, GPU_CHUNK_LOGITS, GPU_PART_TOKENS, PART_TOKENS, Recipe
 
 RUNTIME_BYTES = 450 << 20  # Python with torch, transformers and PEFT, before any model
 LOGIT_BYTES = 4 * 4  # a logit, its fp32 copy, its probability and its gradient
 ADAM, AVERAGES, GRADIENT = 8, 12, 4  # bytes a trained number: two moments; average, best and a copy; gradient
 NF4_BYTES, INT8_BYTES = 0.55, 1.05  # bytes a weight with its scales
+GPU_RUNTIME_BYTES = 600 << 20  # what CUDA takes for itself
+USUAL_LAYERS = 1.6  # what layers keep that are not computed in one piece
 SHARE_OF_PEAK = 0.5  # what a training step reaches of the speed of one large matrix product
 SAMPLING = 3.0  # what sampling an answer takes beside reading it
 SLOWER = {"none": 1.0, "nf4": 3.0, "int8": 3.0}  # weights are unpacked at every use
-TILE, TRIALS = 768, 3
+TILE, GPU_TILE, TRIALS = 768, 8192, 4
 
 
 @dataclass(frozen=True, slots=True)
 class Shape:
     """The numbers of a decoder that decide what its training takes. `parameters` counts all weights; `is_half` says
-    that they are stored in 16 bits, and under an adapter stay so."""
+    that they are stored in 16 bits, and under an adapter stay so; `on_gpu`, that a GPU trains it: the memory is the
+    GPU's then."""
 
     parameters: int
     layers: int
@@ -37,6 +40,7 @@ class Shape:
     cache_width: int
     vocabulary: int
     is_half: bool = False
+    on_gpu: bool = False
 
     @property
     def linear(self) -> int:
@@ -67,7 +71,7 @@ class Work:
     longest: int
 
 
-def shape_of(report: dict[str, Any]) -> Shape:
+def shape_of(report: dict[str, Any], *, on_gpu: bool = False) -> Shape:
     """From the report of a checked model. Sizes that it does not state are guessed from the others."""
     sizes = report.get("hyper_parameters") or {}
     parameters = int(report.get("parameters") or 0)
@@ -81,6 +85,7 @@ def shape_of(report: dict[str, Any]) -> Shape:
         cache_width=width * int(sizes.get("head_count_kv") or heads) // heads,
         vocabulary=int(sizes.get("vocabulary_size") or 32000),
         is_half=report.get("quantisation_name") in ("BF16", "F16"),
+        on_gpu=on_gpu,
     )
 
 
@@ -116,25 +121,30 @@ def preference_work(
 
 def memory_bytes(shape: Shape, recipe: Recipe, longest: int) -> int:
     """The most memory at once: weights, what is trained with its moments and averages, and one part of a batch."""
+    is_full, is_wide = recipe.method != "lora", recipe.quantization == "none" or recipe.compute_dtype == "float32"
     rest = max(shape.parameters - shape.linear, 0)
-    is_narrow = shape.is_half and recipe.method == "lora" and not isinstance(recipe, AlignRecipe)
+    is_narrow = shape.is_half and not is_full and not isinstance(recipe, AlignRecipe)
     held = {"none": 2.0 if is_narrow else 4.0, "nf4": NF4_BYTES, "int8": INT8_BYTES}[recipe.quantization]
-    size = 4 if recipe.quantization == "none" or recipe.compute_dtype == "float32" else 2
-    weights = held * shape.linear + size * rest
-    is_full = recipe.method != "lora"
+    size = 4 if is_wide else 2
+    if shape.on_gpu:  # frozen weights in bfloat16, trained ones in fp32 with a copy to compute with
+        held, size = (2.0 if recipe.quantization == "none" and not is_full else held) + 2.0 * is_full, 2
+    weights = held * shape.linear + (held if shape.on_gpu and is_full else size) * rest
     trained = shape.parameters if is_full else shape.adapter(recipe.lora_rank)
     states = trained * (ADAM + AVERAGES + GRADIENT + (0 if is_full else 4))
-    tokens = max(recipe.part_tokens or PART_TOKENS, longest)
+    usual, chunk = (GPU_PART_TOKENS, GPU_CHUNK_LOGITS) if shape.on_gpu else (PART_TOKENS, CHUNK_LOGITS)
+    tokens = max(recipe.part_tokens or usual, longest)
     layer = tokens * size * (8 * shape.width + 2 * shape.cache_width + (3 if is_full else 2) * shape.inner)
+    layer = int(USUAL_LAYERS * layer) if shape.on_gpu else layer
     kept = shape.layers * tokens * size * shape.width + 2 * layer if recipe.gradient_checkpointing else (
         shape.layers * layer
     )  # fmt: skip
     logits = tokens * shape.vocabulary  # preference methods compute all of them
     if not isinstance(recipe, AlignRecipe):
-        logits = min(max(CHUNK_LOGITS, CHUNK_ROWS * shape.vocabulary), logits)
+        logits = min(max(chunk, CHUNK_ROWS * shape.vocabulary), logits)
     # A quantised base is read in its own precision first, layer by layer.
     unpacked = 2 * 4 * shape.width * shape.inner if recipe.quantization != "none" else 0
-    return int(RUNTIME_BYTES + weights + states + kept + LOGIT_BYTES * logits + unpacked)
+    runtime = GPU_RUNTIME_BYTES if shape.on_gpu else RUNTIME_BYTES
+    return int(runtime + weights + states + kept + LOGIT_BYTES * logits + unpacked)
 
 
 def disk_bytes(parameters: int, recipe: Recipe, stored_bytes: int) -> int:
@@ -160,16 +170,25 @@ def seconds(shape: Shape, recipe: Recipe, work: Work, speed: float) -> float:
     return SLOWER[recipe.quantization] * operations / (SHARE_OF_PEAK * speed)
 
 
-def matrix_speed() -> float:
-    """Operations per second of a matrix product on this process's threads, the best of three."""
+def matrix_speed(device: Any = "cpu", products: str = "float32") -> float:
+    """Operations per second of a matrix product, the best of some: on this process's threads; on a GPU in bfloat16.
+
+    `products` as in a recipe.
+    """
     import torch
 
-    one, best = torch.ones(TILE, TILE), float("inf")
-    for _ in range(TRIALS):
-        started = time.perf_counter()
-        one @ one
-        best = min(best, time.perf_counter() - started)
-    return float(2 * TILE**3 / best)
+    from linnet.training import devices
+
+    on_gpu = torch.device(device).type == "cuda"
+    size = GPU_TILE if on_gpu else TILE
+    one = torch.ones(size, size, device=device, dtype=torch.bfloat16 if on_gpu else torch.float32)
+    best = float("inf")
+    with devices.products(products):
+        for _ in range(TRIALS):
+            started = time.perf_counter()
+            float((one @ one)[0, 0])  # waits for the GPU
+            best = min(best, time.perf_counter() - started)
+    return float(2 * size**3 / best)
 
 
 def what_fits(shape: Shape, recipe: Recipe, longest: int, free_bytes: int, factor: float = 1.0) -> list[str]:
@@ -179,11 +198,11 @@ def what_fits(shape: Shape, recipe: Recipe, longest: int, free_bytes: int, facto
     """
     if isinstance(recipe, AlignRecipe):
         return _fewer_at_once(shape, recipe, longest, free_bytes / factor)
-    lora = {"method": "lora"} if recipe.method != "lora" else {}
+    lora, few = {"method": "lora"} if recipe.method != "lora" else {}, 2048 if shape.on_gpu else 256
     changes: list[tuple[str, dict[str, Any]]] = [
-        ("--part-tokens 256", {"part_tokens": 256}),
+        (f"--part-tokens {few}", {"part_tokens": few}),
         ("--checkpointing", {"gradient_checkpointing": True}),
-        ("--checkpointing --part-tokens 256", {"gradient_checkpointing": True, "part_tokens": 256}),
+        (f"--checkpointing --part-tokens {few}", {"gradient_checkpointing": True, "part_tokens": few}),
     ]
     if lora:
         changes.append(("--method lora", lora))

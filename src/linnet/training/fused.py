@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from linnet.training import devices
 from linnet.training.quantized import kind_of
 
 PROBE_TOKENS = 8
@@ -94,7 +95,7 @@ def _lora_gradients(ctx: Any, given: Tensor, x: Tensor, kept: Sequence[Tensor]) 
     grad = given.flatten(0, -2)
     down = (grad @ b).mul_(ctx.scale)
     to_x = (grad @ _open(weight, ctx.packed)).addmm_(down, a)
-    return to_x.view_as(x), down.T @ x.flatten(0, -2), (grad.T @ low).mul_(ctx.scale)
+    return to_x.view_as(x), down.T @ x.flatten(0, -2), (low.T @ grad).mul_(ctx.scale).T
 
 
 class _GatedLora(torch.autograd.Function):
@@ -156,14 +157,14 @@ class _Norm(torch.autograd.Function):
         return to_x, to_weight, None
 
 
-class _StandIn:
+class StandIn:
     """Takes the place of a module's forward; `is_plain` lets the usual operations compute instead."""
 
     def __init__(self, module: Any) -> None:
         self.module, self.plain, self.is_plain = module, module.forward, False
 
 
-class _LoraForward(_StandIn):
+class LoraForward(StandIn):
     """Of PEFT's linear layer, as long as that has one plain adapter, which is switched on and not merged."""
 
     def parts(self) -> tuple[Tensor, Any, Tensor | None, Tensor, Tensor, float] | None:
@@ -189,7 +190,7 @@ class _LoraForward(_StandIn):
         return _Lora.apply(x, *found)
 
 
-class _MlpForward(_StandIn):
+class MlpForward(StandIn):
     """Of a gated feed-forward with SiLU: Shazeer 2020, "GLU Variants Improve Transformer"."""
 
     def __call__(self, x: Tensor) -> Tensor:
@@ -198,13 +199,13 @@ class _MlpForward(_StandIn):
             return self.plain(x)
         gate, up = module.gate_proj(x), module.up_proj(x)
         down = module.down_proj.__dict__.get("forward")
-        found = down.parts() if isinstance(down, _LoraForward) else None
+        found = down.parts() if isinstance(down, LoraForward) else None
         if found is None:
             return module.down_proj(_Gated.apply(gate, up))
         return _GatedLora.apply(gate, up, *found)
 
 
-class _NormForward(_StandIn):
+class NormForward(StandIn):
     """Of a root mean square norm."""
 
     def __call__(self, x: Tensor) -> Tensor:
@@ -214,7 +215,7 @@ class _NormForward(_StandIn):
         return _Norm.apply(x, module.weight, module.variance_epsilon)
 
 
-def _kinds(model: nn.Module) -> Iterator[tuple[nn.Module, type[_StandIn]]]:
+def kinds(model: nn.Module) -> Iterator[tuple[nn.Module, type[StandIn]]]:
     """Modules, and what may stand in for their forward; whether it does so truly is proved afterwards."""
     from peft.tuners.lora.layer import LoraLayer
 
@@ -222,12 +223,12 @@ def _kinds(model: nn.Module) -> Iterator[tuple[nn.Module, type[_StandIn]]]:
         name = type(module).__name__
         if isinstance(module, LoraLayer):
             if _is_plain_lora(module):
-                yield module, _LoraForward
+                yield module, LoraForward
         elif name.endswith("MLP") and all(hasattr(module, f"{part}_proj") for part in ("gate", "up", "down")):
             if isinstance(module.act_fn, nn.SiLU) or type(module.act_fn).__name__ == "SiLUActivation":
-                yield module, _MlpForward
+                yield module, MlpForward
         elif name.endswith("RMSNorm") and hasattr(module, "variance_epsilon") and hasattr(module, "weight"):
-            yield module, _NormForward
+            yield module, NormForward
 
 
 def _is_plain_lora(module: Any) -> bool:
@@ -254,9 +255,9 @@ def install(model: nn.Module, *, narrow: bool = True) -> None:
     written token by token, widening would cost more than the products. A quantised model stays as it is, and computes
     in one piece where it computes in fp32.
     """
-    found = list(_kinds(model))
+    found = list(kinds(model))
     if kind_of(model) == "none":
-        kept = {id(module.base_layer.weight) for module, kind in found if kind is _LoraForward and narrow}
+        kept = {id(module.base_layer.weight) for module, kind in found if kind is LoraForward and narrow}
         _widen(model, kept)
     for module, kind in found:
         module.forward = kind(module)
@@ -274,13 +275,18 @@ def release(model: nn.Module) -> None:
     """The modules as they were; all numbers in fp32 unless it is quantised."""
     if kind_of(model) == "none":
         _widen(model)
+    withdraw(model)
+
+
+def withdraw(model: nn.Module) -> None:
+    """The modules as they were, the numbers as they are."""
     for stand_in in _installed(model):
         del stand_in.module.forward
 
 
-def _installed(model: nn.Module) -> list[_StandIn]:
+def _installed(model: nn.Module) -> list[StandIn]:
     found = (module.__dict__.get("forward") for module in model.modules())
-    return [forward for forward in found if isinstance(forward, _StandIn)]
+    return [forward for forward in found if isinstance(forward, StandIn)]
 
 
 def count(model: nn.Module) -> int:
@@ -288,7 +294,7 @@ def count(model: nn.Module) -> int:
     return len(_installed(model))
 
 
-def prove(model: Any) -> bool:
+def prove(model: Any, bound: float = BOUND) -> bool:
     """Whether hidden states and gradients are those of the usual operations; adapters are moved off their start."""
     backup, stand_ins = _moved(model), _installed(model)
     made = []
@@ -299,7 +305,7 @@ def prove(model: Any) -> bool:
     with torch.no_grad():
         for parameter, before in backup:
             parameter.copy_(before)
-    return all(_close(*pair) for pair in zip(*made, strict=True))
+    return all(_close(one, other, bound) for one, other in zip(*made, strict=True))
 
 
 @torch.no_grad()
@@ -310,7 +316,7 @@ def _moved(model: nn.Module) -> list[tuple[Tensor, Tensor]]:
     for name, parameter in model.named_parameters():
         if ".lora_" in name:
             backup.append((parameter, parameter.detach().clone()))
-            parameter.add_(torch.randn(parameter.shape, generator=source), alpha=0.02)
+            parameter.add_(torch.randn(parameter.shape, generator=source).to(parameter.device), alpha=0.02)
     return backup
 
 
@@ -318,13 +324,15 @@ def _computed(model: Any) -> list[Tensor]:
     """Hidden states at some tokens, and gradients of the inputs and of everything small that is trained."""
     small = [p for p in model.parameters() if p.requires_grad and (p.dim() == 1 or min(p.shape) <= MOST_RANK)]
     embedding = model.get_input_embeddings()
-    ids = torch.arange(1, 1 + PROBE_TOKENS)[None] % embedding.weight.shape[0]
+    device = devices.of(model)
+    ids = torch.arange(1, 1 + PROBE_TOKENS, device=device)[None] % embedding.weight.shape[0]
     inputs = embedding(ids).detach().requires_grad_()
-    hidden = model.get_decoder()(inputs_embeds=inputs, use_cache=False).last_hidden_state
-    weights = torch.linspace(-1, 1, hidden.numel()).view_as(hidden)
+    with devices.computing(device):
+        hidden = model.get_decoder()(inputs_embeds=inputs, use_cache=False).last_hidden_state
+    weights = torch.linspace(-1, 1, hidden.numel(), device=device).view_as(hidden)
     gradients = torch.autograd.grad((hidden * weights).sum(), [inputs, *small], allow_unused=True)
     return [hidden.detach(), *(gradient for gradient in gradients if gradient is not None)]
 
 
-def _close(one: Tensor, other: Tensor) -> bool:
-    return bool(float((one - other).abs().max()) <= BOUND * max(float(one.abs().max()), 1e-9))
+def _close(one: Tensor, other: Tensor, bound: float) -> bool:
+    return bool(float((one - other).abs().max()) <= bound * max(float(one.abs().max()), 1e-9))

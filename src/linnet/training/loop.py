@@ -22,7 +22,7 @@ from linnet.core import settings
 from linnet.core.errors import GuardStopped, Interrupted
 from linnet.core.events import Event, OnEvent, silent
 from linnet.core.failpoints import failpoint
-from linnet.training import checkpoints, parallel, sharding
+from linnet.training import checkpoints, devices, parallel, sharding
 from linnet.training.recipe import Recipe, rate_at
 
 
@@ -98,6 +98,7 @@ class Trainer:
         parts = [[sharding.own_part(p) for p in group.parameters] for group in job.groups]
         self.parameters = [p for group in parts for p in group]  # those given, or what this process holds of them
         self.is_spread = sharding.is_sharded(self.given)
+        self.device = self.parameters[0].device if self.parameters else devices.CPU
         self.optimizer = torch.optim.AdamW(
             [
                 {"params": group, "lr": planned.learning_rate, "weight_decay": planned.weight_decay}
@@ -109,6 +110,8 @@ class Trainer:
         self.best = [p.detach().clone() for p in self.parameters]
         self.at = Progress()
         self.steps = recipe.epochs * len(job.epoch_batches(0))
+        share = recipe.average_share
+        self.longest_average = min(recipe.ema, max(0.0, 1 - 1 / (share * self.steps))) if share else recipe.ema
         self.resumed_at = 0  # the step that was gone on from
 
     def run(self) -> Progress:
@@ -118,7 +121,7 @@ class Trainer:
         with a checkpoint written.
         """
         self._resume()
-        with _signals() as caught:
+        with _signals() as caught, devices.products(self.recipe.products):
             self._epochs(caught)
         self._put(self.best)
         return self.at
@@ -130,7 +133,8 @@ class Trainer:
             batches = self.job.epoch_batches(self.at.epoch)
             for batch in batches[self.at.step - self.at.epoch * per_epoch :]:
                 started = time.monotonic()
-                self.step(batch)
+                with devices.faults(self.at.step + 1):
+                    self.step(batch)
                 self.at.seconds += time.monotonic() - started
                 # A signal reaches some processes or all; when it is time to save, the one that writes says.
                 is_due = not parallel.rank() and time.monotonic() - saved >= every
@@ -172,7 +176,7 @@ class Trainer:
         self.at.step += 1
         self.at.examples += len(batch)
         self.at.loss_sum += value
-        decay = min(self.recipe.ema, (1 + self.at.step) / (10 + self.at.step))
+        decay = min(self.longest_average, (1 + self.at.step) / (10 + self.at.step))
         with torch.no_grad():
             torch._foreach_lerp_(self.average, [p.detach() for p in self.parameters], 1 - decay)
         told = {"loss": value, "gradient_norm": norm, "rate_share": share}
@@ -222,6 +226,7 @@ class Trainer:
                     tensors[name] = found
         if parallel.rank():
             return
+        tensors |= devices.random_state(self.device)
         state = {name: getattr(self.at, name) for name in Progress.__dataclass_fields__}
         state["best"] = [value if math.isfinite(value) else None for value in self.at.best]
         checkpoints.save(self.folder, self.job.digest, tensors, state, step=self.at.step)
@@ -234,11 +239,12 @@ class Trainer:
         """Go on from a checkpoint; from the beginning without one."""
         if found is None:
             return
+        devices.set_random_state(self.device, found.tensors)
         for i, (given, parameter) in enumerate(zip(self.given, self.parameters, strict=True)):
             for kept, name in ((parameter, "p"), (self.average[i], "a"), (self.best[i], "b")):
                 kept.copy_(sharding.part_of(given, found.tensors[f"{name}.{i}"]))
             mine = {
-                name.split(".")[1]: sharding.part_of(given, tensor)
+                name.split(".")[1]: sharding.part_of(given, tensor).to(self.device)
                 for name, tensor in found.tensors.items()
                 if name.startswith("o.") and name.endswith(f".{i}")
             }

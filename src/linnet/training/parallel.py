@@ -1,7 +1,7 @@
 """Several processes of one training: each computes its share of every batch, and all of them make the same steps.
 
-Started by `torchrun --nproc-per-node N -m linnet tune ...`; they meet through gloo. Process 0 writes, the others only
-compute. In one process every function here is the plain thing. Knows no model.
+Started by `torchrun --nproc-per-node N -m linnet tune ...`; they meet through gloo, and GPUs through NCCL. Process 0
+writes, the others only compute. In one process every function here is the plain thing. Knows no model.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ PATIENCE = timedelta(hours=12)  # a process may wait this long for another, whic
 def join() -> None:
     """Meet the other processes that torchrun started; nothing where it started none."""
     if processes() > 1 and not distributed.is_initialized():
-        distributed.init_process_group("gloo", timeout=PATIENCE)
+        has_gpus = torch.cuda.is_available() and distributed.is_nccl_available()
+        distributed.init_process_group("cpu:gloo,cuda:nccl" if has_gpus else "gloo", timeout=PATIENCE)
 
 
 def leave() -> None:

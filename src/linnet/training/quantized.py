@@ -15,11 +15,12 @@ from torch import nn
 from linnet.core.errors import InputError
 from linnet.engines.pytorch.torch_load import load_causal
 from linnet.training import decoder_folder
+from linnet.training.devices import CPU
 from linnet.training.recipe import Recipe
 
 
-def load(folder: Path, recipe: Recipe) -> Any:
-    """The decoder of `folder` as the recipe trains it: quantised on the way in, for an adapter as it is stored
+def load(folder: Path, recipe: Recipe, device: torch.device = CPU) -> Any:
+    """The decoder of `folder` as the recipe trains it: quantised on the way to `device`, for an adapter as it is stored
     (training.fused widens what must be), else in fp32.
 
     Raises ModelFileError, EngineError, and ResourceMissing when bitsandbytes is not installed.
@@ -29,7 +30,9 @@ def load(folder: Path, recipe: Recipe) -> Any:
         return load_causal(folder) if recipe.method == "lora" else decoder_folder.load(folder)
     decoder_folder.precision(folder)  # what is quantised already is not quantised again
     dtype = getattr(torch, recipe.compute_dtype)
-    return load_causal(folder, recipe.quantization, dtype, double_quantization=recipe.double_quantization)
+    return load_causal(
+        folder, recipe.quantization, dtype, double_quantization=recipe.double_quantization, device=str(device)
+    )
 
 
 def _kind(module: nn.Module) -> str:

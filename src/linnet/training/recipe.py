@@ -8,23 +8,30 @@ from linnet.core.errors import InputError, did_you_mean
 from linnet.core.files import canonical, sha256_bytes
 from linnet.core.records import Record
 
-CHOICES = {"quantization": ("none", "nf4", "int8"), "compute_dtype": ("bfloat16", "float16", "float32")}
+CHOICES = {"quantization": ("none", "nf4", "int8"), "compute_dtype": ("bfloat16", "float16", "float32"),
+           "products": ("float32", "bfloat16")}  # fmt: skip
 MOST_NOISE = 100.0
 # What is computed at once: tokens of rows (twice as many are some 5 % faster and take half as much memory again:
 # docs/log.md), and numbers of logits (16 MiB in fp32), but at least so many rows of them.
 PART_TOKENS, CHUNK_LOGITS, CHUNK_ROWS = 512, 1 << 22, 64
+PART_COST = 64  # what a part costs beside its tokens, in tokens; from 32 to 10,000 nothing changes by more than a tenth
+# The same on a GPU, where small products leave most of it idle: 256 MiB of logits in fp32.
+GPU_PART_TOKENS, GPU_CHUNK_LOGITS = 8192, 1 << 26
 
 
 class Recipe(Record):
     """Everything that decides the result of a training, besides the data and the base.
 
     `layer_decay` multiplies the rate once per layer downwards from the top; `ema` averages weights over steps
-    (Polyak averaging); `clip` bounds the norm of the gradient.
+    (Polyak averaging), above 0 `average_share` over at most about this share of all steps; `clip` bounds the norm of
+    the gradient.
 
     LoRA: `use_rslora` scales by alpha / sqrt(rank) instead of alpha / rank (Kalajdzievski 2023), `use_dora` learns each
     row's length by itself (Liu et al. 2024). `quantization` holds the frozen base in 4 bits ("nf4", Dettmers et al.
     2023; `double_quantization` packs its scales too) or 8 ("int8"), computed in `compute_dtype`. `neftune_alpha` above
     0 adds noise to the embeddings (Jain et al. 2023; they use 5 to 15).
+
+    `products` is what matrix products of fp32 numbers are computed in on a processor; sums stay in fp32.
 
     Memory for time, and the same result but for rounding: `gradient_checkpointing` computes each layer a second time
     instead of keeping its numbers (Chen et al. 2016), `part_tokens` is how many tokens are computed at once, 0 for the
@@ -41,6 +48,7 @@ class Recipe(Record):
     weight_decay: float = 0.01
     label_smoothing: float = 0.1
     ema: float = 0.99
+    average_share: float = 0.0
     clip: float = 1.0
     patience: int = 3
     lora_rank: int = 16
@@ -55,6 +63,7 @@ class Recipe(Record):
     neftune_alpha: float = 0.0
     gradient_checkpointing: bool = False
     part_tokens: int = 0
+    products: str = "float32"
 
     @property
     def shown_method(self) -> str:
@@ -117,13 +126,14 @@ def decoder_recipe(method: str, examples: int, parameters: int, *, seed: int = 0
     """The recipe for the answers of a decoder: no smoothing, because an answer is one exact text.
 
     The rate falls with the size to the power 3/4; only its start, at six million parameters, is measured
-    (docs/log.md). LoRA's never falls below 2e-4.
+    (docs/log.md). LoRA's never falls below 2e-4. A longer average would lag behind a short training.
     """
     rate = 2e-3 * min(1.0, 6e6 / max(parameters, 1)) ** 0.75
     return Recipe(
         method=method,
         epochs=max(3, min(12, round(12000 / max(examples, 1)))),
         batch_size=16,
+        average_share=0.02,
         learning_rate=rate if method == "full" else max(2e-4, rate),
         layer_decay=1.0,
         label_smoothing=0.0,

@@ -22,16 +22,16 @@ from torch import Tensor
 from linnet.core import settings
 from linnet.core.errors import EngineError, GateFailed, GuardStopped, Interrupted, LinnetError
 from linnet.core.events import Event, OnEvent, silent
+from linnet.engines.base import GGUF
 from linnet.engines.llama.engine import LlamaEngine, open_llama
 from linnet.engines.llama.load_plan import LoadOptions
 from linnet.engines.measure import forget_peak_memory, peak_memory_bytes
 from linnet.engines.requests.generation import GREEDY, GenerateRequest, Generation, Message
-from linnet.training import align, checkpoints, decoder_folder, lora, merging, quantized
+from linnet.training import align, checkpoints, decoder_folder, devices, lora, merging, quantized
 from linnet.training.align_data import AlignData
 from linnet.training.align_plan import AlignRecipe
 from linnet.training.allocator import large_blocks
 from linnet.training.answers import Rows
-from linnet.training.batching import epoch_batches
 from linnet.training.decoder import ADAPTER, make_job, ready
 from linnet.training.decoder_data import DecoderData
 from linnet.training.loop import Job, Trainer
@@ -82,16 +82,17 @@ class _Ready:
 
 def _ready(given: Given, on_event: OnEvent) -> _Ready:
     """The training as the long run makes it ready, with few rows held out."""
-    data, recipe, model = given.data, given.recipe, quantized.load(given.base, given.recipe)
+    data, recipe, device = given.data, given.recipe, devices.chosen()
+    model = quantized.load(given.base, recipe, device)
     if isinstance(data, AlignData) and isinstance(recipe, AlignRecipe):
-        adapted, losses = align.ready(model, data, recipe, given.base, on_event)
+        adapted, losses = align.ready(model, data, recipe, given.base, device, on_event)
         few = replace(data, rows=(data.rows[0], data.rows[1][:HELD]))
         job = align.make_job(losses, few, recipe, given.digest)
         (train, held), (_, shown) = data.lengths(), few.lengths()
         if recipe.objective != "grpo":
             return _Ready(model, adapted, job, (train, held, shown))
         return _Ready(model, adapted, job, (train, held[: align.HELD_PROMPTS], shown), SAMPLED_STEPS, None)
-    decoder, adapted = ready(model, recipe)
+    decoder, adapted = ready(model, recipe, device)
     sides = [Rows(examples) for examples in (*(side.examples for side in data.targets), _few(data).examples)]
     job = make_job(decoder, sides[0], sides[2], recipe, given.digest)
     return _Ready(model, adapted, job, (sides[0].lengths, sides[1].lengths, sides[2].lengths))
@@ -115,12 +116,14 @@ class _Rehearsal:
         self.found = Rehearsed()
         self.few = _few(given.data)
         self.lengths: Sequence[int] = ()  # of the rows to learn from
+        self.batches: list[list[int]] = []
         self.losses: list[float] = []
 
     def run(self) -> Rehearsed:
         forget_peak_memory()
+        devices.forget_peak(devices.chosen())
         began = time.monotonic()
-        with large_blocks():
+        with large_blocks(), devices.products(self.given.recipe.products):
             self._train()
         gc.collect()
         self._forms()
@@ -161,6 +164,7 @@ class _Rehearsal:
         with self._step("load") as said:
             made = _ready(self.given, self.on_event)
             self.lengths, held, few = made.lengths
+            self.batches = made.job.epoch_batches(0)
             trainer = Trainer(made.job, recipe, self.room / "checkpoints", self._note_loss)
             trainer.steps = WARM_STEPS * 10  # a tenth of them is the way up to the peak rate
             trainer.recipe = recipe.model_copy(update={"warmup_share": 0.1})
@@ -181,7 +185,7 @@ class _Rehearsal:
         scoring = (time.monotonic() - started) * sum(held) / max(sum(few), 1)
         if not math.isfinite(loss):
             raise GuardStopped(f"The rehearsal stopped at rate: the validation loss is {loss}.", "Lower --rate.")
-        self._predict(made.job, loading, (seconds[1], statistics.median([seconds[2], *again])), saving, scoring)
+        self._predict(loading, (seconds[1], statistics.median([seconds[2], *again])), saving, scoring)
         with self._step("save") as said:
             said["said"] = self._save(made.model, made.adapted)
 
@@ -199,8 +203,7 @@ class _Rehearsal:
 
     def _batches(self) -> tuple[list[int], list[int]]:
         """The batch of the most tokens with the longest row in it, and the one in the middle."""
-        recipe = self.given.recipe
-        every = sorted(epoch_batches(self.lengths, recipe.batch_size, recipe.seed, 0), key=self._tokens)
+        every = sorted(self.batches, key=self._tokens)
         row = max(range(len(self.lengths)), key=self.lengths.__getitem__)
         longest = every[-1] if row in every[-1] else [row, *every[-1][1:]]
         return longest, every[len(every) // 2]
@@ -221,11 +224,10 @@ class _Rehearsal:
     @torch.no_grad()
     def _checkpoint(self, trainer: Trainer) -> float:
         """Save, spoil, read back, compare every bit. Returns the seconds that saving took."""
-        self.found.predicted["memory_bytes"] = float(peak_memory_bytes())
         started = time.monotonic()
         trainer.save()
         saving = time.monotonic() - started
-        self.found.predicted["memory_bytes"] = float(peak_memory_bytes())
+        self.found.predicted["memory_bytes"] = float(devices.peak_bytes(trainer.device) or peak_memory_bytes())
         before = [parameter.detach().clone() for parameter in trainer.parameters]
         for parameter in trainer.parameters:
             parameter.fill_(math.nan)
@@ -235,14 +237,14 @@ class _Rehearsal:
         checkpoints.clear(self.room / "checkpoints")
         return saving
 
-    def _predict(self, job: Job, loading: float, steps: tuple[float, float], saving: float, scoring: float) -> None:
+    def _predict(self, loading: float, steps: tuple[float, float], saving: float, scoring: float) -> None:
         """The long run from what a longest and an ordinary batch took: a line through the two."""
         longest, ordinary = (self._tokens(batch) for batch in self._batches())
         mean = steps[1] / max(ordinary, 1)
         slope = (steps[0] - steps[1]) / max(longest - ordinary, 1)
         if longest <= 1.2 * ordinary or slope <= 0:
             slope = mean
-        tokens = [self._tokens(batch) for batch in job.epoch_batches(0)]
+        tokens = [self._tokens(batch) for batch in self.batches]
         epoch = sum(max(steps[1] + slope * (count - ordinary), 0.25 * mean * count) for count in tokens)
         training = self.given.recipe.epochs * (epoch + scoring)
         every = max(settings.get_number("LINNET_CHECKPOINT_S"), 1.0)
@@ -277,7 +279,7 @@ class _Rehearsal:
         self.found.predicted["merge_memory_bytes"] = float(peak_memory_bytes())
         if not given.gguf:
             return
-        file = self.room / "model.gguf"
+        file = self.room / GGUF
         with self._step("convert") as said:
             gate = merging.to_gguf(merged, file, proof.probes)
             said |= {"gates": [gate], "said": gate["measured"]}

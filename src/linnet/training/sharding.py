@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from linnet.core.errors import EngineError
-from linnet.training import parallel
+from linnet.training import devices, parallel
 
 
 def shard(model: Any) -> None:
@@ -26,7 +26,7 @@ def shard(model: Any) -> None:
     layers = getattr(model.get_decoder(), "layers", None)
     if not isinstance(layers, nn.ModuleList):
         raise EngineError(f"{type(model).__name__} has no list of layers to spread.", "Run it without --shard.")
-    mesh = init_device_mesh("cpu", (parallel.size(),))
+    mesh = init_device_mesh(devices.of(model).type, (parallel.size(),))
     for layer in layers:
         fully_shard(layer, mesh=mesh, reshard_after_forward=True)
         if isinstance(layer, FSDPModule):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.util
 from dataclasses import dataclass
 from typing import Any
 
+from linnet.core import settings
 from linnet.core.errors import InputError
 from linnet.training.recipe import Recipe, decoder_recipe
 
@@ -17,6 +19,7 @@ LIMITS = {
     "part_tokens": (16, 1 << 20),
 }  # fmt: skip
 BF16 = ("avx512_bf16", "amx_bf16", "bf16")  # instruction sets with products of bfloat16
+QUICK_BF16 = "amx_bf16"  # with which they are several times as fast as in fp32, rounding included (docs/log.md)
 EXTRAS = ("quantization", "use_dora", "neftune_alpha", "gradient_checkpointing", "part_tokens")
 FLAGS = {
     "lora_rank": "--rank", "lora_alpha": "--alpha", "epochs": "--epochs", "batch_size": "--batch",
@@ -81,9 +84,11 @@ def plan_recipe(chosen: Chosen, examples: int, parameters: int, context: int) ->
         "lora_alpha": "divided by the square root of the rank, so it need not follow it",
     }
     why |= dict.fromkeys((key for key in EXTRAS if getattr(chosen, key)), "as chosen")
+    if recipe.products != "float32":
+        why["products"] = f"{rounded_products()}; sums in fp32; LINNET_PRODUCTS=float32 rounds nothing"
     if chosen.quantization == "nf4":
         has = recipe.compute_dtype == "bfloat16"
-        why["compute_dtype"] = "this processor has it" if has else "this processor would have to imitate bfloat16"
+        why["compute_dtype"] = "what computes has it" if has else "this processor would have to imitate bfloat16"
     given = {"method": chosen.method, "max_tokens": chosen.max_tokens, **chosen.fields()}
     shown = [key for key in why if method == "lora" or not key.startswith("lora")]
     lines = [_line(key, getattr(recipe, key), "as chosen" if given.get(key) else why[key]) for key in shown]
@@ -91,12 +96,36 @@ def plan_recipe(chosen: Chosen, examples: int, parameters: int, context: int) ->
 
 
 def _computed(chosen: Chosen) -> dict[str, str]:
-    """What 4-bit weights are unpacked to: a processor without bfloat16 took 14 times as long for a step in it."""
+    """What products are computed in, and what 4-bit weights are unpacked to: a processor without bfloat16 took 14 times
+    as long for a step in it."""
     from linnet.engines.planning.hardware import processor
 
-    if chosen.quantization != "nf4" or any(flag in BF16 for flag in processor()[1]):
+    if _has_gpu():
         return {}
-    return {"compute_dtype": "float32"}
+    if chosen.quantization == "nf4":
+        return {} if any(flag in BF16 for flag in processor()[1]) else {"compute_dtype": "float32"}
+    return {"products": "bfloat16"} if rounded_products() else {}
+
+
+def rounded_products() -> str:
+    """Why products in bfloat16 are taken on this processor; "" when they are not. Raises InputError."""
+    from linnet.engines.planning.hardware import processor
+
+    wanted = settings.get("LINNET_PRODUCTS")
+    if wanted not in ("auto", "float32", "bfloat16"):
+        raise InputError(f"LINNET_PRODUCTS={wanted!r} is nothing to compute in.", "Known: auto, float32, bfloat16.")
+    if wanted == "auto":
+        return f"this processor has {QUICK_BF16}" if QUICK_BF16 in processor()[1] else ""
+    return "as LINNET_PRODUCTS says" if wanted == "bfloat16" else ""
+
+
+def _has_gpu() -> bool:
+    """Whether a GPU would train it; without torch nothing would."""
+    if importlib.util.find_spec("torch") is None:
+        return False
+    from linnet.training import devices
+
+    return devices.on_gpu()
 
 
 def _line(key: str, value: Any, reason: str) -> str:

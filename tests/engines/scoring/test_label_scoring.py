@@ -12,9 +12,9 @@ import pytest
 from linnet.core.errors import InputError
 from linnet.core.files import write_json
 from linnet.core.records import Decision
-from linnet.engines.base import answers
+from linnet.engines.base import GGUF, answers
 from linnet.engines.classifiers import open_classifier
-from linnet.engines.scoring.label_scoring import CLASSIFIER, GGUF, DecoderClassifier, LabelScorer
+from linnet.engines.scoring.label_scoring import CLASSIFIER, DecoderClassifier, LabelScorer
 from linnet.formats.builtin import our_model
 from tests.engines.made_llama import make_gguf, needs_stories
 

@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 from linnet.core.errors import EngineError, require
 from linnet.core.files import check_space, fsync_folder
+from linnet.engines.base import GGUF
 from linnet.formats.model_check import check_model
 
 Precision = Literal["F32", "F16", "BF16", "Q8_0"]
@@ -44,7 +45,7 @@ def hf_to_gguf(folder: Path, target: Path, precision: Precision = "F16") -> None
     report = check_model(folder)
     check_space(target.parent, int((report.parameters or 0) * BYTES_PER_PARAMETER[precision]), f"{target.name}")
     with tempfile.TemporaryDirectory(prefix=".convert-", dir=target.parent) as scratch:
-        partial = Path(scratch) / "model.gguf"
+        partial = Path(scratch) / GGUF
         job = {"tools": str(tools), "folder": str(folder), "target": str(partial), "precision": precision}
         allowed = DEADLINE_SECONDS + SECONDS_PER_GB * report.file_bytes / 1e9
         run_child("linnet.engines.conversion.convert_main", job, Path(scratch), allowed)

@@ -51,7 +51,7 @@ def completion_body(
         "logit_bias": [list(pair) for pair in request.logit_bias],
     }
     if request.json_schema is not None:
-        body["grammar"] = schema_grammar(request.json_schema)
+        body["grammar"] = schema_grammar(request.json_schema, request.question())
     if request.grammar is not None:
         body["grammar"] = request.grammar
     return body

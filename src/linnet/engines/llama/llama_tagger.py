@@ -13,13 +13,14 @@ from pathlib import Path
 
 from linnet.core.errors import ContextExceeded, EngineError
 from linnet.core.files import read_json
+from linnet.engines.base import GGUF
 from linnet.engines.llama.engine import LlamaEngine, open_llama, with_fitting_slots
 from linnet.engines.llama.load_plan import LoadOptions
 from linnet.engines.requests.generation import GREEDY, GenerateRequest, Generation, Message, Piece
 from linnet.engines.tags import Entity, Tagged
 from linnet.text.span_answers import parts_of, read_span_answer, span_schema
 
-GGUF, TAGGER = "model.gguf", "tagger.json"
+TAGGER = "tagger.json"
 SLOTS = 4
 SPLIT = 8  # an answer that is cut is asked again in halves, down to this share of a part
 

@@ -171,5 +171,5 @@ def what_fits(here: Machine) -> list[str]:
     if not has_int8_dot_product():
         rows.append("int8 models run, but this processor has no int8 dot product (VNNI): the gain is smaller")
     if not here.gpus:
-        rows.append("no GPU: everything of this version runs on the processor")
+        rows.append("no GPU: everything runs on the processor")
     return rows

@@ -183,6 +183,11 @@ class GenerateRequest:
         if self.thinking is not None and not isinstance(self.thinking, bool):
             raise InputError(f"thinking is {self.thinking!r}: it must be true or false.")
 
+    def question(self) -> str | None:
+        """The text that is asked about: the user's last message, or the raw prompt; None of token ids."""
+        said = [message.content for message in self.messages or () if message.role == "user"]
+        return said[-1] if said else self.prompt
+
     def _check_biases(self) -> None:
         if len(self.logit_bias) > MAX_BIASES:
             raise InputError(f"logit_bias has {len(self.logit_bias)} entries: at most {MAX_BIASES} are allowed.")

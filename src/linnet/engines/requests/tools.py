@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from linnet.core.errors import InputError, did_you_mean
+from linnet.engines.grammar.copied import KEYWORD as COPIED
 from linnet.engines.grammar.schema_limits import FORMATS, KEYWORDS, check_schema, pattern_problem
 
 MAX_TOOLS = 64
@@ -114,7 +115,7 @@ def _enforceable(schema: Any) -> Any:
         return schema
     found: dict[str, Any] = {}
     for key, value in schema.items():
-        if key not in KEYWORDS - _SHOWN or not _is_held(key, value, schema):
+        if key not in KEYWORDS - _SHOWN - {COPIED} or not _is_held(key, value, schema):
             continue
         if key in _OF_NAMES and isinstance(value, dict):
             found[key] = {name: _enforceable(child) for name, child in value.items()}

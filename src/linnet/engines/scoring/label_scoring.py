@@ -15,13 +15,12 @@ from numpy.typing import NDArray
 
 from linnet.core.errors import InputError, require
 from linnet.core.files import read_json
-from linnet.engines.base import Array
+from linnet.engines.base import GGUF, Array
 from linnet.engines.llama.llama_prompt import chat_ids, control_tokens
 from linnet.engines.requests.generation import Message
 from linnet.engines.scoring.scorer import Scorer
 from linnet.formats.gguf import GgufHeader, read_gguf
 
-GGUF = "model.gguf"
 CLASSIFIER = "classifier.json"
 BATCH = 32
 
