@@ -2,6 +2,7 @@
 
     python -m benchmarks.evaluate --quick          a tenth of the questions, one round: minutes
     python -m benchmarks.evaluate --model FILE     another GGUF than builtin:nano
+    python -m benchmarks.evaluate --large          half a billion random weights, made once in $LINNET_BENCH
 
 Interleaved rounds, medians, ratios of one run. Prints Markdown rows for docs/benchmarks.md.
 """
@@ -16,6 +17,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks import random_llama
+from benchmarks.scoring import OUT
 from linnet.core.files import sha256_file
 from linnet.core.task import read_task
 from linnet.engines.requests.asking import SLOTS, Decoding, Prompting, Source, ask_engine, messages_of, open_engine
@@ -90,13 +93,24 @@ def interleaved(ways: dict[str, Callable[[], float]], rounds: int) -> dict[str, 
     return {name: statistics.median(values) for name, values in found.items()}
 
 
+def large(texts: list[str]) -> Path:
+    OUT.mkdir(exist_ok=True)
+    path = OUT / "random-0.5b-chat.gguf"
+    if not path.is_file():
+        random_llama.make(path.with_suffix(".part"), random_llama.HALF_BILLION, texts).rename(path)
+    return path
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--model", type=Path, default=Path(our_model("builtin:nano:Q8_0").path))
+    parser.add_argument("--large", action="store_true")
     given = parser.parse_args()
     task = read_task(EXAMPLE)
     every = read_questions(EXAMPLE / "train.jsonl", Asking(task.task.input, task.task.output))
+    if given.large:
+        given.model = large([one.asked for one in every])
     count, rounds = (50, 1) if given.quick else (500, 3)
     source = Source(given.model.name, given.model, sha256_file(given.model))
     setting = Setting(source, every[:count], Prompting(task.task.instruction), Decoding(max_tokens=MOST_TOKENS))

@@ -25,6 +25,8 @@ class Shape:
 SMALL = Shape(12, 768, 12, 12, 2048, 32_000)  # 110 million weights
 HALF_BILLION = Shape(24, 896, 14, 2, 4864, 151_936)  # as Qwen2.5-0.5B: 494 million, embeddings tied
 
+TEMPLATE = "{% for one in messages %}{{ one.role }}: {{ one.content }}\n{% endfor %}assistant:"
+
 
 def make(path: Path, shape: Shape, texts: Iterable[str], kind: str = "Q8_0", *, attends: bool = True) -> Path:
     """Write a model whose byte-level BPE was trained on `texts`; tokens that these do not fill are never used.
@@ -43,6 +45,7 @@ def make(path: Path, shape: Shape, texts: Iterable[str], kind: str = "Q8_0", *, 
     writer.add_layer_norm_rms_eps(1e-5)
     writer.add_rope_dimension_count(shape.width // shape.heads)
     writer.add_vocab_size(shape.vocabulary)
+    writer.add_chat_template(TEMPLATE)
     writer.add_file_type(gguf.LlamaFileType[f"MOSTLY_{kind}"])
     _add_tokenizer(writer, shape.vocabulary, texts)
     _add_tensors(writer, shape, gguf.GGMLQuantizationType[kind], attends)

@@ -19,6 +19,7 @@ from typing import Any
 from linnet.engines.conversion.convert import hf_to_gguf
 from linnet.engines.llama.engine import LlamaEngine, open_llama
 from linnet.engines.llama.load_plan import LoadOptions
+from linnet.engines.requests.asking import enforceable
 from linnet.engines.requests.generation import GREEDY, GenerateRequest, Generation, Message
 from linnet.text.conversations import Chat, Columns, read_chats
 from recipes.nano.finetune import instruction, judged
@@ -65,7 +66,7 @@ def main() -> None:
     test = read_chats(given.test, Columns(given.input, given.output, instruction(given.task)))[
         : given.test_rows or None
     ]
-    schema = None if given.free else json.loads(given.schema.read_text())
+    schema = None if given.free else enforceable(json.loads(given.schema.read_text()))[0]
     with tempfile.TemporaryDirectory() as scratch:
         target = Path(scratch) / "model.gguf"
         hf_to_gguf(given.model, target, "F32")

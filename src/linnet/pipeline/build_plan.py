@@ -23,6 +23,7 @@ from linnet.pipeline.decoder_engines import plan_ways
 from linnet.pipeline.tag_candidates import spans_asked
 from linnet.pipeline.text_candidates import Work
 from linnet.pipeline.text_data import prepare_texts, read_split
+from linnet.pipeline.trials import SHARE, worth
 from linnet.stages.prepare import prepare
 
 # Bits a weight with its scales; of a type that is not here, those of Q8_0.
@@ -72,6 +73,8 @@ def plan_build(task: Task | str | Path, store: Store | None = None, on_event: On
     tokens = sum(len(one.references[0].encode()) for s in ("validation", "test") for one in read_split(prepared, s))
     stages = [PlannedStage(stage="prepare", what=task.data.train, seconds=1.0, disk_bytes=_size(prepared.folder))]
     planned = plan_candidates(store, task, prepared, on_event)
+    if task.search.strategy == "halving" and worth(planned.ways):
+        stages += [_trial(way) for way in planned.ways if way.job is not None]
     for way in planned.ways:
         stages += _trained(way, tokens / BYTES_PER_TOKEN)
     return BuildPlan(
@@ -85,6 +88,13 @@ def _sizes(base: Model) -> tuple[int, int, HyperParameters]:
     stored = sum(entry.size_bytes for entry in base.files.values())
     shape = HyperParameters.model_validate(base.report.get("hyper_parameters") or {})
     return stored, int(base.report.get("parameters") or stored // 2), shape
+
+
+def _trial(one: Way) -> PlannedStage:
+    """The short training of a way, to see whether the whole one is worth it."""
+    stored, what = _sizes(one.base)[0], f"an eighth of {one.method} on {one.name}"
+    disk = one.disk_bytes + 2 * stored
+    return PlannedStage(stage="tune", what=what, seconds=one.seconds / SHARE + 15 + 3 * stored / 200e6, disk_bytes=disk)
 
 
 def _trained(one: Way, tokens: float) -> list[PlannedStage]:

@@ -36,7 +36,7 @@ from linnet.pipeline.text_candidates import (
     whole_models,
 )
 from linnet.pipeline.text_data import prepare_texts
-from linnet.pipeline.text_search import search
+from linnet.pipeline.text_search import search, tried_out
 from linnet.stages.choose import choose
 from linnet.stages.pack import pack
 from linnet.text.questions import Question, turns_of
@@ -77,18 +77,19 @@ def build_text(task: Task, store: Store, on_event: OnEvent = silent, until: str 
     if until == "prepare":
         return Stopped(until, (prepared.run.id,), dict(prepared.result))
     planned = plan_candidates(store, task, prepared, on_event)
-    tuned = tune_all(work, planned.ways)
+    tried = tried_out(work, planned.ways)
+    tuned = tune_all(work, tried.ways)
     if until == "tune":
         return Stopped(until, tuple(one.step.run.id for one in tuned), {})
     tuned = merge_all(work, tuned)
     if until == "merge":
         return Stopped(until, tuple(one.merged.run.id for one in tuned if one.merged), {})
-    wholes = whole_models(work, planned.ways, tuned)
+    wholes = whole_models(work, tried.ways, tuned)
     if until == "convert":
         candidates, failed = convert_all(work, wholes)
         told = {"candidates": [one.name for one in candidates], "failed": failed, "excluded": planned.excluded}
         return Stopped(until, (), told)
-    made, dropped, found = search(work, wholes, planned.excluded)
+    made, dropped, found = search(work, planned, tried, wholes)
     beside = _beside(work)
     if until == "evaluate":
         runs = tuple(one.evaluated["validation"].step.run.id for one in (*made, *beside))

@@ -19,7 +19,7 @@ from linnet.metrics.judging import HUNDREDS, Judgement, difference, points
 from linnet.metrics.significance import paired_share_interval
 
 FEWEST, FIRST_SHARE = 20, 8
-NOT_HALVED = "Trainings ran whole: a model after a share of its epochs does not tell how it would end."
+TRAININGS = "trainings"  # `Round.of`: an eighth of each training, in its own type
 
 # The metric of a candidate on the first so many questions, in an order that is the same for all; and the seconds taken.
 Ask = Callable[[str, int], tuple[Judgement, float]]
@@ -28,7 +28,8 @@ Ask = Callable[[str, int], tuple[Judgement, float]]
 class Round(Record):
     """One share: how many of the questions, the score of each that was asked, and why some were left out after it.
 
-    `of`: "methods" where each base by each method is asked in its own type alone, else "candidates".
+    `of`: "trainings" where an eighth of each training is asked, "methods" where each base by each method is asked in
+    its own type alone, else "candidates".
     """
 
     questions: int
@@ -63,11 +64,19 @@ class Searched(Record):
             "rounds": rounds,
             "dropped": self.dropped,
             "seconds": round(sum(one.seconds for one in self.rounds), 2),
-            "trainings": NOT_HALVED,
+            "trainings": self.trainings(),
         }
         if choice is not None:
             found |= {"front": choice.front, "choice": choice.candidate, "reasons": choice.reasons}
         return found
+
+    def trainings(self) -> str:
+        """How much of the trainings ran, in a sentence."""
+        tried = [one for one in self.rounds if one.of == TRAININGS]
+        if not tried:
+            return "Trainings ran whole."
+        gone = len({why for one in tried for why in one.dropped.values()})
+        return f"An eighth of each of {len(tried[0].scores)} trainings ran first; {gone} of them did not go on."
 
     def told_in(self, choice: Choice) -> Choice:
         """The choice with what was left out on the way to it."""
@@ -76,7 +85,7 @@ class Searched(Record):
 
     def in_words(self) -> str:
         """How many were left out where, in one paragraph."""
-        early = sum(len(one.dropped) for one in self.rounds if one.questions < self.questions)
+        early = sum(len(r.dropped) for r in self.rounds if r.questions < self.questions or r.of == TRAININGS)
         whole = len(self.candidates) - len(self.excluded) - len(self.failed) - early
         said = [f"{len(self.candidates)} candidates."]
         if self.excluded:
@@ -87,6 +96,7 @@ class Searched(Record):
         for one in self.rounds:
             if one.dropped:
                 after = f"{one.questions} of {self.questions} questions"
+                after = f"an eighth of the training and {after}" if one.of == TRAININGS else after
                 said.append(f"{_were(one.dropped)} surely too far behind after {after}.")
         return " ".join([*said, f"{whole} answered all {self.questions} validation questions."])
 

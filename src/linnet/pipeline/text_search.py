@@ -15,9 +15,10 @@ from linnet.core.files import canonical
 from linnet.engines.requests.asking import Prediction
 from linnet.metrics import judging
 from linnet.metrics.bootstrap import Drawing
-from linnet.pipeline.candidates_plan import Way
+from linnet.pipeline.candidates_plan import Planned, Way
 from linnet.pipeline.search import Round, Searched, halve, shares
 from linnet.pipeline.text_candidates import Made, Whole, Work, as_made, convert_all, judged, measured
+from linnet.pipeline.trials import Tried, try_out
 from linnet.stages.answer import answer, read_predictions
 from linnet.stages.choose import over_budget
 from linnet.text.questions import Question
@@ -57,13 +58,24 @@ class _Asking:
         return {place: one for place, one in self.known.get(name, {}).items() if one.text is not None}
 
 
-def search(work: Work, wholes: Sequence[Whole], excluded: dict[str, str]) -> tuple[list[Made], list[Made], Searched]:
+def tried_out(work: Work, ways: Sequence[Way]) -> Tried:
+    """The trainings cut down to those that are worth running whole; all of them in an exhaustive search."""
+    if work.task.search.strategy != "halving":
+        return Tried(tuple(ways))
+    asking = _asking(work)
+    return try_out(work, ways, lambda made: _rounds(work, asking, made, shares(len(asking.questions))))
+
+
+def search(
+    work: Work, planned: Planned, tried: Tried, wholes: Sequence[Whole]
+) -> tuple[list[Made], list[Made], Searched]:
     """The candidates that answered everything, judged on both splits and measured; those that were dropped, without
     either; and how they were found.
 
-    `excluded` by the plan is told beside them. Raises InputError when every candidate breaks a limit, with the number
-    of each, and GateFailed when no type passes its gate.
+    `wholes` are of the ways that are left after `tried`; what the plan excludes is told beside them. Raises InputError
+    when every candidate breaks a limit, with the number of each, and GateFailed when no type passes its gate.
     """
+    excluded = planned.excluded
     asking, halves = _asking(work), work.task.search.strategy == "halving"
     unable = {one.way.label: why for one in wholes if (why := _problem(asking, as_made(work, one)))}
     failed = {w.candidate(kind): unable[w.label] for w in _ways(wholes) if w.label in unable for kind in w.kinds}
@@ -81,12 +93,14 @@ def search(work: Work, wholes: Sequence[Whole], excluded: dict[str, str]) -> tup
         rounds += _rounds(work, asking, fitting, shares(len(asking.questions)))
     found = Searched(
         strategy=work.task.search.strategy, questions=len(asking.questions), excluded=excluded, failed=failed,
-        candidates=[*(way.candidate(kind) for way in _ways(wholes) for kind in way.kinds), *excluded], rounds=rounds,
+        candidates=[*(way.candidate(kind) for way in planned.ways for kind in way.kinds), *excluded],
+        rounds=[*tried.rounds, *rounds],
     )  # fmt: skip
     for name, why in found.dropped.items():
         work.on_event(Event("note", "evaluate", f"{name} is left out: {why}"))
     left = [judged(work, one, asking.answered(one.name)) for one in fitting if one.name not in found.dropped]
-    every = {one.name: one for one in [*(one for whole in able for one in _unmade(work, whole)), *fitting]}
+    unmade = [*tried.dropped, *(one for whole in able for one in _unmade(work, whole))]
+    every = {one.name: one for one in [*unmade, *fitting]}
     dropped = [every[name] for name in found.dropped]
     return [one if one.footprint else measured(work, one) for one in left], dropped, found
 
