@@ -17,9 +17,10 @@ from linnet.core.task import BudgetPart, Task, parse_task
 from linnet.engines.requests.asking import Prediction, Source
 from linnet.pipeline import text_search
 from linnet.pipeline.build_plan import plan_build
-from linnet.pipeline.candidates_plan import Way, over_forecast, plan_candidates
+from linnet.pipeline.candidates_plan import Planned, Way, over_forecast, plan_candidates
 from linnet.pipeline.text_candidates import Made, Whole, Work, as_made
 from linnet.pipeline.text_data import prepare_texts
+from linnet.pipeline.trials import Tried
 from linnet.stages.answer import PREDICTIONS
 from linnet.stages.choose import front
 from linnet.text.questions import Question
@@ -135,7 +136,8 @@ def test_the_types_of_a_method_that_is_far_behind_are_not_made(tmp_path: Path, m
     )
     monkeypatch.setattr(text_search, "measured", lambda _, one: one)
     wholes = [whole(name, ("BF16", "Q8_0")) for name in ("poor", "fair", "good")]
-    left, dropped, found = text_search.search(work, wholes, {"huge-F16": "too large"})
+    planned = Planned(tuple(one.way for one in wholes), {"huge-F16": "too large"})
+    left, dropped, found = text_search.search(work, planned, Tried(planned.ways), wholes)
     assert converted == ["fair", "good"]
     assert [one.name for one in dropped] == ["poor-BF16", "poor-Q8_0"]
     assert {one.name for one in left} == {"fair-BF16", "fair-Q8_0", "good-BF16", "good-Q8_0"}
@@ -145,4 +147,4 @@ def test_the_types_of_a_method_that_is_far_behind_are_not_made(tmp_path: Path, m
     assert [one.of for one in found.rounds] == ["methods", "candidates", "candidates"]
     assert found.candidates[-1] == "huge-F16"
     limited = replace(work, task=made.model_copy(update={"budget": BudgetPart(train_minutes=9)}))
-    assert text_search.search(limited, wholes, {})[2].dropped == found.dropped
+    assert text_search.search(limited, planned, Tried(planned.ways), wholes)[2].dropped == found.dropped

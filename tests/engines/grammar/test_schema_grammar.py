@@ -9,10 +9,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from jsonschema import Draft202012Validator
 
 from linnet.core.errors import InputError
-from linnet.engines.grammar.grammar_text import integer_range, literal, pattern_rule
-from linnet.engines.grammar.schema_grammar import schema_grammar
+from linnet.engines.grammar.grammar_text import Bound, integer_range, literal, number_range, pattern_rule
+from linnet.engines.grammar.schema_grammar import _ends, schema_grammar
 from linnet.engines.grammar.schema_limits import check_grammar, check_schema
 from linnet.engines.llama.engine import LlamaEngine
 from linnet.engines.requests.generation import GenerateRequest, Generation, Sampling
@@ -57,6 +58,40 @@ def test_a_range_of_whole_numbers_is_exact(low: int, high: int) -> None:
     assert not found.fullmatch("007")
 
 
+WRITTEN = [
+    f"{whole}{rest}" for whole in (0, 1, 5, 6, 7, 8, 12, 100, 101) for rest in ("", ".0", ".00", ".01", ".5", ".999")
+]
+
+
+@pytest.mark.parametrize(
+    "ends",
+    [
+        {"minimum": 0}, {"exclusiveMinimum": 0}, {"exclusiveMaximum": 0}, {"maximum": 0}, {"minimum": 0, "maximum": 1},
+        {"exclusiveMinimum": 0, "exclusiveMaximum": 1}, {"minimum": 1, "maximum": 1}, {"minimum": -7, "maximum": 7},
+        {"exclusiveMinimum": -7, "exclusiveMaximum": 7}, {"minimum": -100.0, "maximum": -1},
+        {"exclusiveMinimum": 5, "maximum": 7}, {"exclusiveMinimum": 7, "exclusiveMaximum": 8},
+        {"minimum": 1, "exclusiveMinimum": 1, "maximum": 100},
+    ],
+)  # fmt: skip
+def test_a_range_of_numbers_is_exact(ends: dict[str, float]) -> None:
+    """Beside the judgement of jsonschema, which the values are checked with afterwards."""
+    schema = {"type": "number", **ends}
+    check_schema(schema)
+    low, high = _ends(schema)
+    found, holds = as_regex(number_range(low, high).replace('"."', "[.]")), Draft202012Validator(schema)
+    for text in [*WRITTEN, *(f"-{one}" for one in WRITTEN)]:
+        allowed = holds.is_valid(json.loads(text)) and not (text[0] == "-" and float(text) == 0)
+        assert bool(found.fullmatch(text)) == allowed, text
+    assert not found.fullmatch("01")
+    assert not found.fullmatch("1e3")
+
+
+@pytest.mark.parametrize("ends", [(Bound(2), Bound(1)), (Bound(1, True), Bound(1)), (Bound(0), Bound(0, True))])
+def test_a_range_without_a_number_is_refused(ends: tuple[Bound, Bound]) -> None:
+    with pytest.raises(InputError, match="no number"):
+        number_range(*ends)
+
+
 def test_open_ranges_have_sixteen_digits() -> None:
     found = as_regex(integer_range(10, None))
     assert found.fullmatch("9" * 16)
@@ -80,6 +115,7 @@ SCHEMAS: list[tuple[Any, Any]] = [
      lambda v: v["a"] in ("x", 'y"z', 3)),
     ({"type": "array", "items": {"type": "integer", "minimum": -3, "maximum": 12}, "minItems": 2, "maxItems": 4},
      lambda v: 2 <= len(v) <= 4 and all(-3 <= n <= 12 for n in v)),
+    ({"type": ["number", "null"], "exclusiveMinimum": 0, "maximum": 3}, lambda v: v is None or 0 < v <= 3),
     ({"type": "string", "pattern": "^[A-F]{2}-\\d{1,3}(?:x|yy)?$"},
      lambda v: re.fullmatch("[A-F]{2}-[0-9]{1,3}(?:x|yy)?", v)),
     ({"type": "string", "minLength": 3, "maxLength": 5}, lambda v: 3 <= len(v) <= 5),

@@ -79,7 +79,10 @@ BOMB = {
         ({"type": "string", "pattern": "^" + "a" * 600 + "$"}, "at most 512"),
         ({"type": "string", "minLength": 10**9}, "minLength"),
         ({"type": "array", "minItems": 5, "maxItems": 2}, "greater"),
-        ({"type": "number", "minimum": 0}, "integer only"),
+        ({"type": "string", "minimum": 0}, "minimum can be enforced for numbers"),
+        ({"type": "number", "minimum": 0.5}, "as a whole number"),
+        ({"type": "number", "maximum": True}, "as a whole number"),
+        ({"type": "integer", "maximum": 2**53}, "below 2"),
         ({"type": "string", "format": "email"}, "format 'email'"),
         ({"not": {"type": "string"}}, "'not'"),
         ({"type": "object", "properties": {"a": {"multipleOf": 2}}}, "'multipleOf'"),
@@ -101,6 +104,7 @@ def test_19_a_schema_that_cannot_be_enforced_is_refused(schema: Any, named: str)
 
 
 def test_the_limits_themselves_pass() -> None:
+    check_schema({"type": ["number", "null"], "minimum": -1.0, "exclusiveMaximum": 2**53 - 1})
     check_schema({"enum": [str(n) for n in range(MAX_ENUM)]})
     check_schema(deep(31))
     frame = len('{"description": ""}')

@@ -18,16 +18,20 @@ from linnet.text.questions import Question
 ROOT = Path(__file__).parents[3]
 
 
-def test_bounds_of_numbers_are_left_to_the_check() -> None:
+def test_bounds_that_are_no_whole_numbers_are_left_to_the_check() -> None:
     schema = {
         "type": "object",
-        "properties": {"minimum": {"type": "number", "minimum": 0}, "n": {"type": "integer", "minimum": 0}},
+        "properties": {
+            "minimum": {"type": "number", "minimum": 0.5, "maximum": 3, "multipleOf": 0.1},
+            "n": {"type": "integer", "minimum": 0},
+        },
         "required": ["minimum"],
     }
     found, dropped = enforceable(schema)
-    assert dropped == ["#/properties/minimum/minimum"]
-    assert found["properties"] == {"minimum": {"type": "number"}, "n": {"type": "integer", "minimum": 0}}
-    assert schema["properties"]["minimum"]["minimum"] == 0  # the given one is as it was
+    assert dropped == ["#/properties/minimum/minimum", "#/properties/minimum/multipleOf"]
+    held = {"minimum": {"type": "number", "maximum": 3}, "n": {"type": "integer", "minimum": 0}}
+    assert found["properties"] == held
+    assert schema["properties"]["minimum"]["minimum"] == 0.5  # the given one is as it was
 
 
 def test_anything_else_that_cannot_be_enforced_is_refused() -> None:

@@ -111,11 +111,11 @@ def test_abuse_25_schemas(parameters: dict[str, Any]) -> None:
 
 def test_keywords_that_cannot_be_held_are_shown_only_unless_strict() -> None:
     place = {"type": "string", "format": "uri", "pattern": "a", "description": "where"}
-    size = {"type": "number", "minimum": 0, "multipleOf": 2}
+    size = {"type": "number", "minimum": 0, "maximum": 0.5, "multipleOf": 2}
     parameters = {"type": "object", "properties": {"place": place, "size": size}, "title": "T"}
     tool = Tool("f", parameters=parameters)
     assert tool.to_json()["function"]["parameters"] == parameters
-    held = {"place": {"type": "string"}, "size": {"type": "number"}}
+    held = {"place": {"type": "string"}, "size": {"type": "number", "minimum": 0}}
     assert tool.enforced == {"type": "object", "properties": held}
     with pytest.raises(InputError, match="cannot be enforced"):
         Tool("f", parameters=parameters, strict=True)

@@ -1,9 +1,10 @@
-"""Small pieces of GBNF: a literal, a range of whole numbers, a regular expression. Pure functions."""
+"""Small pieces of GBNF: a literal, a range of numbers, a regular expression. Pure functions."""
 
 from __future__ import annotations
 
 import json
 import re
+from dataclasses import dataclass
 from re import _constants as codes  # type: ignore[attr-defined]
 from re import _parser as parser  # type: ignore[attr-defined]
 from typing import Any
@@ -35,6 +36,43 @@ def integer_range(low: int | None, high: int | None) -> str:
     if high >= 0:
         parts += _positive(max(0, low), high)
     return " | ".join(parts)
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """One end of a range of numbers: whole, and itself within the range or not."""
+
+    value: int
+    is_open: bool = False
+
+
+def number_range(low: Bound | None, high: Bound | None) -> str:
+    """The decimal forms, without an exponent, of every number between two ends; None: up to 16 digits.
+
+    A minus stands only before what is below zero. Raises InputError where no number is between them.
+    """
+    parts = []
+    if low is None or low.value < 0:
+        least = Bound(0, True) if high is None or high.value >= 0 else Bound(-high.value, high.is_open)
+        most = None if low is None else Bound(-low.value, low.is_open)
+        parts += [f'"-" {part}' for part in _upwards(least, most)]
+    if high is None or high.value >= 0:
+        parts += _upwards(low if low is not None and low.value >= 0 else Bound(0), high)
+    if not parts:
+        raise InputError("json_schema: no number is between the ends of a range.")
+    return " | ".join(parts)
+
+
+def _upwards(low: Bound, high: Bound | None) -> list[str]:
+    """Alternatives for what is not negative: fractions after every whole number below `high`, and `high` itself."""
+    end = 10**MAX_DIGITS if high is None else high.value
+    whole = low.value + 1 if low.is_open else low.value
+    found = [f'"{low.value}" "." "0"{{0,15}} [1-9] [0-9]{{0,15}}'] if low.is_open and low.value < end else []
+    if whole < end:
+        found.append(f'({" | ".join(_positive(whole, end - 1))}) ("." [0-9]{{1,16}})?')
+    if high is not None and not high.is_open and whole <= end:
+        found.append(f'"{end}" ("." "0"{{1,16}})?')
+    return found
 
 
 def _positive(low: int, high: int) -> list[str]:

@@ -13,7 +13,8 @@ from typing import Any
 from linnet.core.errors import InputError
 from linnet.engines.grammar.copied import KEYWORD as COPIED
 from linnet.engines.grammar.copied import copied_rules, listed_rules
-from linnet.engines.grammar.grammar_text import integer_range, literal, pattern_rule
+from linnet.engines.grammar.grammar_text import Bound, integer_range, literal, number_range, pattern_rule
+from linnet.engines.grammar.schema_limits import BOUNDS
 
 # Fixed rules, added when they are used. White space has an end, or a model could write it for ever.
 _FIXED = {
@@ -127,15 +128,9 @@ class _Builder:
             return self.array(schema)
         if kind == "string":
             return self.string(schema)
-        if kind == "integer":
-            low = max(
-                (schema[k] + s for k, s in (("minimum", 0), ("exclusiveMinimum", 1)) if k in schema), default=None
-            )
-            high = min(
-                (schema[k] - s for k, s in (("maximum", 0), ("exclusiveMaximum", 1)) if k in schema), default=None
-            )
-            if low is not None or high is not None:
-                return self.rule(integer_range(low, high))
+        if kind in ("integer", "number") and BOUNDS & set(schema):
+            low, high = _ends(schema)
+            return self.rule(number_range(low, high) if kind == "number" else integer_range(_first(low), _last(high)))
         return self.fixed(kind)
 
     def string(self, schema: dict[str, Any]) -> str:
@@ -206,6 +201,24 @@ class _Builder:
 
     def more(self, item: str, low: int, high: int | None, there: int) -> str:
         return f' (ws "," ws {item}){_times(max(0, low - there), None if high is None else max(0, high - there))}'
+
+
+def _ends(schema: dict[str, Any]) -> tuple[Bound | None, Bound | None]:
+    """The stricter of each pair of bounds."""
+    lows = [Bound(int(schema[key]), key[0] == "e") for key in ("minimum", "exclusiveMinimum") if key in schema]
+    highs = [Bound(int(schema[key]), key[0] == "e") for key in ("maximum", "exclusiveMaximum") if key in schema]
+    return (
+        max(lows, key=lambda one: (one.value, one.is_open), default=None),
+        min(highs, key=lambda one: (one.value, not one.is_open), default=None),
+    )
+
+
+def _first(low: Bound | None) -> int | None:
+    return None if low is None else low.value + low.is_open
+
+
+def _last(high: Bound | None) -> int | None:
+    return None if high is None else high.value - high.is_open
 
 
 def _types(schema: dict[str, Any]) -> list[str]:

@@ -7,6 +7,7 @@ keyword it does not enforce is refused by name, and sizes have limits. Knows no 
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -25,12 +26,22 @@ MAX_GRAMMAR_RULES = 1000
 
 _NOTES = {"title", "description", "default", "examples", "$schema", "$id", "$comment", "deprecated", "readOnly"}
 _COUNTS = {"minLength", "maxLength", "minItems", "maxItems"}
-_BOUNDS = {"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"}
+BOUNDS = {"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"}
 _SHAPES = {"type", "properties", "required", "additionalProperties", "items", "prefixItems", "enum", "const"}
 _JOINS = {"anyOf", "oneOf", "allOf", "$ref", "$defs", "definitions", "pattern", "format"}
-KEYWORDS = _NOTES | _COUNTS | _BOUNDS | _SHAPES | _JOINS | {COPIED}
+KEYWORDS = _NOTES | _COUNTS | BOUNDS | _SHAPES | _JOINS | {COPIED}
 FORMATS = {"date", "time", "date-time", "uuid"}
 TYPES = {"object", "array", "string", "number", "integer", "boolean", "null"}
+
+
+def is_bounded(schema: dict[str, Any], key: str) -> bool:
+    """Whether a bound can be enforced: of numbers, and a whole number itself, also as 1.0, that a float holds."""
+    kinds, bound = schema.get("type"), schema[key]
+    if not {"integer", "number"} & set(kinds if isinstance(kinds, list) else [str(kinds)]):
+        return False
+    if isinstance(bound, bool) or not isinstance(bound, int | float):
+        return False
+    return math.isfinite(bound) and bound == int(bound) and abs(bound) < 1 << 53
 
 
 def check_schema(schema: Any) -> None:
@@ -132,11 +143,9 @@ class _Schema:
         for low, high in (("minLength", "maxLength"), ("minItems", "maxItems")):
             if low in schema and high in schema and schema[low] > schema[high]:
                 self.refuse(where, f"{low} is greater than {high}")
-        for name in _BOUNDS & set(schema):
-            if kinds != ["integer"]:
-                self.refuse(where, f"the keyword {name!r} can be enforced for type integer only")
-            if type(schema[name]) is not int or abs(schema[name]) >= 1 << 53:
-                self.refuse(where, f"{name} must be a whole number below 2^53")
+        for name in sorted(BOUNDS & set(schema)):
+            if not is_bounded(schema, name):
+                self.refuse(where, f"{name} can be enforced for numbers, and as a whole number below 2^53")
         if "format" in schema and schema["format"] not in tuple(FORMATS):  # it may be what no set can hold
             self.refuse(where, f"the format {str(schema['format'])[:40]!r} cannot be enforced")
         if "pattern" in schema:

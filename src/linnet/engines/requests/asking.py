@@ -16,7 +16,7 @@ from linnet.core.errors import ContextExceeded, InputError, LinnetError
 from linnet.core.files import sha256_bytes
 from linnet.core.records import Record
 from linnet.core.settings import get_number
-from linnet.engines.grammar.schema_limits import check_schema
+from linnet.engines.grammar.schema_limits import BOUNDS, check_schema, is_bounded
 from linnet.engines.llama.engine import LlamaEngine, open_llama, with_fitting_slots
 from linnet.engines.llama.load_plan import LoadOptions
 from linnet.engines.requests.generation import GREEDY, GenerateRequest, Generation, Message
@@ -24,7 +24,6 @@ from linnet.text.conversations import Turn
 from linnet.text.questions import Question, raw_prompt, turns_of
 
 SLOTS = 8
-NUMBER_BOUNDS = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf")
 SPARE_TOKENS = 320  # of a template around the texts
 CUT = "the answer was cut at its longest"
 
@@ -172,8 +171,8 @@ def ask_engine(engine: LlamaEngine, question: Question, prompting: Prompting, de
 def enforceable(schema: Any) -> tuple[Any, list[str]]:
     """The schema that answers can be held to while they are written, and which of its keywords were left out.
 
-    Bounds of numbers with a fraction cannot be enforced: they are for the check afterwards. Raises InputError for
-    anything else that cannot be.
+    Bounds of numbers that are no whole numbers, and multiples of a number, cannot be enforced: they are for the check
+    afterwards. Raises InputError for anything else that cannot be.
     """
     dropped: list[str] = []
     found = _without_bounds(schema, "#", dropped)
@@ -189,10 +188,14 @@ def _without_bounds(schema: Any, path: str, dropped: list[str]) -> Any:
     kept = {}
     for key, part in schema.items():
         # A property may have such a name: then its value is a schema, no number.
-        if key in NUMBER_BOUNDS and isinstance(part, int | float) and schema.get("type") != "integer":
+        if isinstance(part, int | float) and _is_left(key, schema):
             dropped.append(f"{path}/{key}")
         elif key in ("enum", "const", "default", "examples", "required"):
             kept[key] = part
         else:
             kept[key] = _without_bounds(part, f"{path}/{key}", dropped)
     return kept
+
+
+def _is_left(key: str, schema: dict[str, Any]) -> bool:
+    return not is_bounded(schema, key) if key in BOUNDS else key == "multipleOf" and schema.get("type") != "integer"

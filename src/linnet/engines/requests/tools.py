@@ -11,7 +11,7 @@ from typing import Any
 
 from linnet.core.errors import InputError, did_you_mean
 from linnet.engines.grammar.copied import KEYWORD as COPIED
-from linnet.engines.grammar.schema_limits import FORMATS, KEYWORDS, check_schema, pattern_problem
+from linnet.engines.grammar.schema_limits import BOUNDS, FORMATS, KEYWORDS, check_schema, is_bounded, pattern_problem
 
 MAX_TOOLS = 64
 MAX_CALLS = 64  # in one message of the history
@@ -19,7 +19,6 @@ MAX_TOOLS_BYTES = 256 << 10  # of all tools of a request together
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,128}")
 _OF_NAMES = ("properties", "$defs", "definitions")
 _OF_ONE = ("items", "additionalProperties")
-_BOUNDS = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum")
 _SHOWN = {"title", "description", "default", "examples", "$schema", "$id", "$comment", "deprecated", "readOnly"}
 _OF_MANY = ("prefixItems", "anyOf", "oneOf", "allOf")
 
@@ -131,4 +130,4 @@ def _is_held(key: str, value: Any, schema: dict[str, Any]) -> bool:
         return not isinstance(value, str) or value in FORMATS
     if key == "pattern":
         return not isinstance(value, str) or not pattern_problem(value)
-    return key not in _BOUNDS or schema.get("type") == "integer"
+    return key not in BOUNDS or is_bounded(schema, key)
