@@ -3,8 +3,11 @@
     python -m benchmarks.search --quick                   300 rows, few types, no training: some minutes
     python -m benchmarks.search                           the whole of the three examples, 4 methods by 6 types: hours
     python -m benchmarks.search --tasks extract-tickets   one of them
+    python -m benchmarks.search --shared ...              the sweep takes over what the search made, with the seconds
+                                                          that it took then: half of the time
 
-Both strategies start from an empty store, so that both train; which one goes first alternates from task to task. Score
+Both strategies start from an empty store, so that both train; which one goes first alternates from task to task. With
+--shared the search goes first, and a training that both need is run once. Score
 and size of both choices are those that the sweep measured. The goal: at most 1 point and 5 % of the size given away, in
 at most 40 % of the time. Prints Markdown rows for docs/benchmarks.md.
 """
@@ -20,6 +23,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from linnet.core.events import Event
 from linnet.core.store import Store
 from linnet.core.task import CandidatesPart, SearchPart, Task, read_task
 from linnet.metrics.judging import points
@@ -59,16 +63,25 @@ def task_of(folder: Path, strategy: str, *, quick: bool) -> Task:
 
 
 def built(task: Task, store: Path) -> dict[str, Any]:
-    """One build from nothing: its seconds, its choice, every candidate's score and size, the seconds of training."""
+    """One build: its seconds, its choice, every candidate's score and size, the seconds of training. What lay in the
+    store before counts with the seconds that it took when it was made."""
+    there = {one.name for one in (store / "runs").iterdir()} if store.is_dir() else set[str]()
+    taken: dict[str, float] = {}
+
+    def listen(event: Event) -> None:
+        if event.kind == "reused" and event.data.get("run") in there:
+            taken[event.data["run"]] = event.data["seconds"]
+
     started = time.perf_counter()
-    result = build(task, Store(store))
-    seconds = time.perf_counter() - started
+    result = build(task, Store(store), listen)
+    seconds = time.perf_counter() - started + sum(taken.values())
     report = json.loads((result.folder / "report.json").read_text())
     metric = report.get("metric") or report["headline"]["metric"]
     rows = [one for one in report["candidates"] if one["kind"] == "candidate" and one["validation"]]
     return {
         "seconds": seconds,
         "training": sum(one["seconds"] or 0.0 for one in report["training"]),
+        "rounds": (report.get("search") or {}).get("rounds"),
         "choice": result.choice.candidate,
         "score": {one["name"]: points(metric, one["validation"][metric]["value"]) for one in rows},
         "size": {one["name"]: one["footprint"]["size_bytes"] for one in rows if one["footprint"]},
@@ -89,6 +102,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--tasks", nargs="+", choices=TASKS, default=None)
+    parser.add_argument("--shared", action="store_true")
     given = parser.parse_args()
     names = given.tasks or (TASKS[:1] if given.quick else TASKS)
     print("| task | candidates | sweep chose | search chose | points lost | size | sweep, min | search, min | time | "
@@ -99,12 +113,13 @@ def main() -> None:
             folder = Path("examples") / name
             if given.quick:
                 folder = shortened(folder, Path(scratch) / name)
-            order = STRATEGIES if place % 2 == 0 else STRATEGIES[::-1]
-            found = {
-                one: built(task_of(folder, one, quick=given.quick), Path(scratch) / f"store-{one}") for one in order
-            }
+            order = STRATEGIES if place % 2 == 0 and not given.shared else STRATEGIES[::-1]
+            found = {}
+            for one in order:
+                store = Path(scratch) / ("store" if given.shared else f"store-{one}")
+                found[one] = built(task_of(folder, one, quick=given.quick), store)
+                print(json.dumps({"task": name, one: found[one]}), flush=True)
         print(row(name, found["exhaustive"], found["halving"]), flush=True)
-        print(json.dumps({"task": name, **found}), flush=True)
 
 
 if __name__ == "__main__":

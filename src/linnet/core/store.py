@@ -155,7 +155,7 @@ class Store:
             on_event(Event("warning", stage, f"{problem} The stage is run again."))
             shutil.rmtree(folder)
             return None
-        on_event(Event("reused", stage, label or stage))
+        on_event(Event("reused", stage, label or stage, data={"run": run.id, "seconds": run.seconds}))
         return run
 
     def versions(self, name: str) -> list[int]:
